@@ -125,18 +125,19 @@ CREATE TABLE prompt (
     PRIMARY KEY (charge_id, prompt_no)
 ) PARTITION BY RANGE (charge_id);
 
--- The SMSC's answer to each attempt. command_status is NULL when no answer came.
+-- The SMSC's answer to each segment of each attempt. command_status is NULL when no answer came.
 CREATE TABLE prompt_answer (
     charge_id bigint NOT NULL,
     prompt_no bigint NOT NULL,
     attempt bigint NOT NULL,
+    segment bigint NOT NULL,
     link text NOT NULL,
     command_status bigint,
-    message_ids text[] NOT NULL,
+    message_id text,
     answered_at timestamptz NOT NULL,
-    PRIMARY KEY (charge_id, prompt_no, attempt)
+    PRIMARY KEY (charge_id, prompt_no, attempt, segment)
 ) PARTITION BY RANGE (charge_id);
-CREATE INDEX prompt_answer_message ON prompt_answer USING gin (message_ids);
+CREATE INDEX prompt_answer_message ON prompt_answer (message_id) WHERE message_id IS NOT NULL;
 
 CREATE TABLE receipt (
     receipt_id bigint PRIMARY KEY,

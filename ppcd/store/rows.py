@@ -1,0 +1,158 @@
+"""What the transactions take and give, row by row: plain values, no behaviour.
+
+Times are aware UTC. An MSISDN is an integer here (its E.164 digits); nothing in this module is to be logged whole.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+#: `awaiting` and `hold` are keyed by subscriber and reply address in one integer.
+ADDRESSES_MAX = 1000
+
+
+def awaiting_key(msisdn: int, address_no: int) -> int:
+    """The key of `awaiting` and `hold`: 15 digits of MSISDN, three of the reply address's number."""
+    assert 0 <= address_no < ADDRESSES_MAX
+    return msisdn * ADDRESSES_MAX + address_no
+
+
+class PromptNo:
+    """Which of a charge's texts: each number is sent for once. 1 to 99 are the repetitions of the prompt."""
+
+    PROMPT = 0
+    RECEIPT = 100
+    NOT_DEBITED = 101
+    LATE_YES = 102
+    LATE_NO = 103
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One reply address of a route's pool; its number never changes."""
+
+    address_no: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewCharge:
+    """A charge as accepted by `flow`, before it has a reply address."""
+
+    charge_id: int
+    partner_id: int
+    msisdn: int
+    amount_minor: int
+    currency: str
+    major_number: str
+    merchant: str
+    description: str
+    language: str
+    reference: str
+    correlator: str | None
+    fingerprint: bytes
+    product_id: str | None
+    route: str
+    pool: tuple[Address, ...]
+    billing: str
+    lifetime_s: float
+    quarantine_s: float
+    debit_start_s: int
+    #: Four digits, asked for when `code_required` or when a held address must be reused.
+    code: str
+    code_required: bool
+    sink: str | None
+    sink_token: str | None
+    document: str
+
+
+class Conflict(StrEnum):
+    """Why a charge was not created."""
+
+    CORRELATOR_TAKEN = "correlator_taken"
+    REFERENCE_TAKEN = "reference_taken"
+    NO_FREE_ADDRESS = "no_free_address"
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRow:
+    """A charge with its status, as partners and people ask for it."""
+
+    charge_id: int
+    partner_id: int
+    partner: str
+    msisdn: int
+    amount_minor: int
+    currency: str
+    merchant: str
+    description: str
+    reference: str
+    correlator: str | None
+    product_id: str | None
+    sink: str | None
+    document: str
+    created_at: datetime
+    expires_at: datetime
+    state: str
+    reason: str | None
+    billing_reference: str | None
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptJob:
+    """A text to be written to a phone. `attempts` counts those before this one."""
+
+    charge_id: int
+    prompt_no: int
+    kind: str
+    code: str | None
+    key: int
+    attempts: int
+    msisdn: int
+    route: str
+    address: str
+    partner: str
+    amount_minor: int
+    currency: str
+    merchant: str
+    description: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewReply:
+    """An MO as read. `key` is None when it can mean no charge at all (not a subscriber, not an address of ours)."""
+
+    reply_id: int
+    key: int | None
+    msisdn: int | None
+    address: str
+    link: str
+    raw: bytes
+    data_coding: int
+    esm_class: int
+    verdict: str
+    number: str | None
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class DebitJob:
+    """A debit to be asked for. `attempts` counts those before this one."""
+
+    charge_id: int
+    partner_id: int
+    msisdn: int
+    amount_minor: int
+    currency: str
+    billing: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookKey:
+    """One notification that is due."""
+
+    charge_id: int
+    sequence: int

@@ -1,0 +1,40 @@
+"""Small things that the transactions share: the cursor's type, columns of a batch, and the SQL of an end.
+
+Refuses to know any subject; a query belongs beside the function that uses it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import psycopg
+
+Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
+
+#: What ends a charge, appended to a statement whose CTE `ended` gives charge_id, state, reason and billing_reference.
+#: Its work row must have been deleted in the same statement: whoever deletes it decides. Gives `ended_webhook`
+#: (charge_id, sequence) for those that have somewhere to be told. Wants %(lease_s)s.
+END = """
+, ended_outcome AS (
+    INSERT INTO outcome (charge_id, state, reason, billing_reference, decided_at)
+    SELECT charge_id, state, reason, billing_reference, (SELECT business_now()) FROM ended
+    RETURNING charge_id, decided_at
+), ended_notification AS (
+    INSERT INTO notification (charge_id, sequence, url, made_at)
+    SELECT o.charge_id, 1, coalesce(c.sink, p.webhook_url), o.decided_at
+      FROM ended_outcome o
+      JOIN charge c ON c.charge_id = o.charge_id
+      JOIN partner p ON p.partner_id = c.partner_id
+     WHERE coalesce(c.sink, p.webhook_url) IS NOT NULL
+    RETURNING charge_id, sequence, made_at
+), ended_webhook AS (
+    INSERT INTO webhook_job (charge_id, sequence, partner_id, first_at, run_at)
+    SELECT n.charge_id, n.sequence, c.partner_id, n.made_at, n.made_at + make_interval(secs => %(lease_s)s)
+      FROM ended_notification n JOIN charge c ON c.charge_id = n.charge_id
+    RETURNING charge_id, sequence
+)"""
+
+
+def columns(rows: Iterable[Any], names: Sequence[str]) -> dict[str, list[Any]]:
+    """The attributes `names` of `rows` as arrays for `unnest`, one each, in the rows' order."""
+    rows = list(rows)
+    return {name: [getattr(row, name) for row in rows] for name in names}

@@ -1,0 +1,290 @@
+"""The simulated operator's billing: a REST server that debits accounts and misbehaves on request.
+
+Owns the wire and the bad manners (slow, silent, broken, late); `accounts` owns the money, and the
+journal is written before any answer leaves. Knows nothing of ppcd but the debit interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from ppcd.sim.accounts import Account, Accounts, Conflict, Mode, Order, Record
+from ppcd.sim.journal import Journal, read_journal, utc_now
+from ppcd.sim.web import (
+    Answer,
+    App,
+    Drop,
+    Hang,
+    Reactor,
+    Refused,
+    Request,
+    Response,
+    Route,
+    Server,
+    json_response,
+)
+
+AMOUNT_MINOR_MAX: Final = 10**15
+GARBAGE: Final = b"<html><body>Proxy error \x00\xff</body>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillingOptions:
+    host: str = "127.0.0.1"
+    port: int = 0
+    #: Where the journal is kept; accounts survive a restart with it, and only with it.
+    data_dir: Path | None = None
+    fsync: bool = False
+    #: What a phone never set has.
+    balance_minor: int = 100_000
+    currency: str = "UAH"
+    slow_s: float = 3.0
+    zombie_s: float = 10.0
+    #: The same key again gets the recorded answer; otherwise it debits again.
+    idempotent: bool = True
+    #: Refusals are recorded under the key as well.
+    stores_refusals: bool = True
+    #: When given, debits need `Authorization: Bearer TOKEN`.
+    token: str | None = None
+
+
+class Billing:
+    """`start` listens, `sim_routes` are for mounting in another server as well."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        options: BillingOptions,
+        *,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._reactor = reactor
+        self._options = options
+        path = options.data_dir and options.data_dir / "billing.jsonl"
+        earlier = read_journal(path) if path else []
+        self._journal = Journal(path, fsync=options.fsync, now=now)
+        self._accounts = Accounts(
+            self._journal,
+            balance_minor=options.balance_minor,
+            currency=options.currency,
+            idempotent=options.idempotent,
+            stores_refusals=options.stores_refusals,
+        )
+        self._accounts.replay(earlier)
+        #: Keys whose first request was swallowed, and their accounts.
+        self._asked: dict[str, str] = {}
+        self._timers: set[IDelayedCall] = set()
+        self._server = Server(reactor, App(self.routes()), host=options.host, port=options.port)
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    async def start(self) -> None:
+        await self._server.start()
+        self._journal.write("started", idempotent=self._options.idempotent)
+
+    async def stop(self) -> None:
+        await self._server.stop()
+        for timer in tuple(self._timers):
+            timer.cancel()
+        self._timers.clear()
+        self._journal.close()
+
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("POST", "/billing/debits", self._post_debit),
+            Route("GET", "/billing/debits/{key}", self._get_debit),
+            *self.sim_routes(),
+        )
+
+    def sim_routes(self) -> Sequence[Route]:
+        path = "/sim/billing/accounts/{msisdn}"
+        return (Route("GET", path, self._get_account), Route("PUT", path, self._put_account))
+
+    # The operator's debit interface
+
+    async def _post_debit(self, request: Request) -> Answer:
+        self._authorize(request)
+        order = _read_order(request.json())
+        first = self._accounts.record(order.key) is None and order.key not in self._asked
+        self._asked.setdefault(order.key, order.msisdn)
+        self._journal.write("debit_asked", **order.asdict(), first=first)
+        mode = self._accounts.account(order.msisdn).mode
+        return self._misbehave_before(order, mode, first=first) or await self._settle(
+            order, mode, first=first
+        )
+
+    def _misbehave_before(self, order: Order, mode: Mode, *, first: bool) -> Answer | None:
+        """What the mode does instead of looking at the account; None when it does look."""
+        match mode:
+            case Mode.UNAVAILABLE:
+                self._journal.write("unavailable", key=order.key)
+                return _unavailable()
+            case Mode.ERROR_BEFORE_DEBIT:
+                self._journal.write("error", key=order.key, status=500)
+                return json_response({"error": "internal error"}, 500)
+            case Mode.TIMEOUT:
+                self._journal.write("answer_dropped", key=order.key, why="timeout")
+                return Hang()
+            case Mode.ZOMBIE if first:
+                self._journal.write("answer_dropped", key=order.key, why="zombie")
+                self._later(self._options.zombie_s, lambda: self._rise(order))
+                return Hang()
+        return None
+
+    async def _settle(self, order: Order, mode: Mode, *, first: bool) -> Answer:
+        try:
+            record = self._accounts.settle(order)
+        except Conflict:
+            return json_response({"result": "conflict", "key": order.key}, 409)
+        if first and (bad := self._misbehave_after(order, mode)) is not None:
+            return bad
+        if mode is Mode.SLOW:
+            await self._sleep(self._options.slow_s)
+        return json_response(_describe(record))
+
+    def _misbehave_after(self, order: Order, mode: Mode) -> Answer | None:
+        """How the mode spoils the first answer to a key that has been settled."""
+        spoiled: dict[Mode, Answer] = {
+            Mode.TIMEOUT_AFTER_DEBIT: Hang(),
+            Mode.RESET: Drop(),
+            Mode.ERROR_AFTER_DEBIT: json_response({"error": "internal error"}, 500),
+            Mode.GARBAGE: Response(200, GARBAGE, (("Content-Type", "application/json"),)),
+        }
+        answer = spoiled.get(mode)
+        if answer is not None:
+            self._journal.write("answer_dropped", key=order.key, why=mode.value)
+        return answer
+
+    async def _get_debit(self, request: Request) -> Answer:
+        self._authorize(request)
+        key = request.params["key"]
+        self._journal.write("query_asked", key=key)
+        msisdn = self._asked.get(key, "")
+        if self._accounts.account(msisdn).mode is Mode.UNAVAILABLE:
+            return _unavailable()
+        record = self._accounts.record(key)
+        if record is None:
+            return json_response({"result": "not_found", "key": key}, 404)
+        return json_response(_describe(record))
+
+    def _authorize(self, request: Request) -> None:
+        token = self._options.token
+        if token is not None and request.header(b"authorization") != f"Bearer {token}":
+            raise Refused(401, "wrong or missing token")
+
+    # The demo's and the tests' own interface
+
+    async def _get_account(self, request: Request) -> Answer:
+        return json_response(_describe_account(self._accounts.account(_msisdn(request))))
+
+    async def _put_account(self, request: Request) -> Answer:
+        """Sets what the body names (balance_minor, currency, mode); the rest stays."""
+        msisdn = _msisdn(request)
+        account = self._accounts.account(msisdn)
+        wanted = request.json()
+        unknown = wanted.keys() - {"balance_minor", "currency", "mode", "debits"}
+        if unknown:
+            raise Refused(400, f"unknown members: {', '.join(sorted(unknown))}")
+        balance_minor = wanted.get("balance_minor", account.balance_minor)
+        if type(balance_minor) is not int or abs(balance_minor) > AMOUNT_MINOR_MAX:
+            raise Refused(400, "balance_minor must be a whole number of minor units")
+        currency = wanted.get("currency", account.currency)
+        if not (isinstance(currency, str) and len(currency) == 3 and currency.isupper()):
+            raise Refused(400, "currency must be an ISO 4217 code")
+        mode = wanted.get("mode", account.mode.value)
+        if mode not in list(Mode):
+            raise Refused(400, f"mode must be one of {', '.join(Mode)}")
+        changed = self._accounts.put(
+            msisdn, balance_minor=balance_minor, currency=currency, mode=Mode(str(mode))
+        )
+        return json_response(_describe_account(changed))
+
+    # Time
+
+    def _rise(self, order: Order) -> None:
+        """A zombie: the debit that everybody had given up on happens after all."""
+        try:
+            self._accounts.settle(order)
+        except Conflict:
+            # The key has been used for something else meanwhile; the journal has it.
+            return
+
+    def _later(self, delay_s: float, act: Callable[[], None]) -> None:
+        def fire() -> None:
+            self._timers.discard(timer)
+            act()
+
+        timer = self._reactor.callLater(delay_s, fire)
+        self._timers.add(timer)
+
+    async def _sleep(self, delay_s: float) -> None:
+        woken: Deferred[None] = Deferred()
+        self._later(delay_s, lambda: None if woken.called else woken.callback(None))
+        await woken
+
+
+def _unavailable() -> Response:
+    return json_response({"error": "unavailable"}, 503, ("Retry-After", "1"))
+
+
+def _describe(record: Record) -> dict[str, object]:
+    answer: dict[str, object] = {"result": record.result}
+    if record.reference is not None:
+        answer["reference"] = record.reference
+    if record.reason is not None:
+        answer["reason"] = record.reason
+    return answer | {**record.order.asdict(), "at": record.at}
+
+
+def _describe_account(account: Account) -> dict[str, object]:
+    return {
+        "balance_minor": account.balance_minor,
+        "currency": account.currency,
+        "debits": [
+            {
+                "key": debit.order.key,
+                "amount_minor": debit.order.amount_minor,
+                "currency": debit.order.currency,
+                "at": debit.at,
+            }
+            for debit in account.debits
+        ],
+        "mode": account.mode.value,
+    }
+
+
+def _msisdn(request: Request) -> str:
+    digits = request.params["msisdn"].removeprefix("+")
+    if not (digits.isascii() and digits.isdigit() and 5 <= len(digits) <= 15):
+        raise Refused(400, "msisdn must be 5 to 15 digits")
+    return digits
+
+
+def _read_order(body: dict[str, object]) -> Order:
+    key, msisdn, currency = (_text(body, name) for name in ("key", "msisdn", "currency"))
+    amount_minor = body.get("amount_minor")
+    if type(amount_minor) is not int or not 0 < amount_minor <= AMOUNT_MINOR_MAX:
+        raise Refused(400, "amount_minor must be a positive whole number")
+    return Order(
+        key=key, msisdn=msisdn.removeprefix("+"), amount_minor=amount_minor, currency=currency
+    )
+
+
+def _text(body: dict[str, object], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise Refused(400, f"{name} must be a text")
+    return value

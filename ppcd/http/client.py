@@ -1,0 +1,313 @@
+"""Outgoing HTTP/1.1: a small pool of kept-alive connections.
+
+Owns connections, their limits and deadlines, and one distinction that money hangs on: `NotSent`
+(no octet of the request was written) against `NoAnswer` (it was, and what came of it is unknown).
+Refuses to follow redirects, to retry, and to know what is in a body.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+
+from ppcd.http.connection import Answer, Connection, wire_request
+from ppcd.http.resolve import SystemResolver
+from ppcd.http.tls import ClientTls, client_options
+from ppcd.http.urls import Url, UrlError, literal_address
+
+__all__ = ["Answer", "Client", "ClientTls", "NoAnswer", "NotSent"]
+
+#: Provides IReactorTCP, IReactorTime and, unless `resolve` is given, a name resolver.
+Reactor: TypeAlias = Any
+
+_CLOSE_TIMEOUT_S = 2.0
+
+
+class NotSent(Exception):
+    """Nothing of the request was written: the peer cannot have acted on it."""
+
+
+class NoAnswer(Exception):
+    """The request was written, wholly or in part; whether the peer acted on it is unknown."""
+
+
+class Resolve(Protocol):
+    """Gives the addresses of a host name, at least one, or raises."""
+
+    def __call__(self, name: str, /) -> Awaitable[Sequence[str]]: ...
+
+
+@dataclass(slots=True)
+class _Host:
+    """Connections to one scheme, host and port."""
+
+    connecting: int = 0
+    #: All that are open and counted; those in `idle` are free, the others carry a request.
+    members: set[Connection] = field(default_factory=set)
+    idle: list[tuple[Connection, float]] = field(default_factory=list)
+    waiting: deque[Deferred[None]] = field(default_factory=deque)
+
+    @property
+    def opened(self) -> int:
+        return self.connecting + len(self.members)
+
+    def wake_one(self) -> None:
+        if self.waiting:
+            self.waiting.popleft().callback(None)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far one request has come; tells NotSent from NoAnswer when it ends early."""
+
+    written: bool = False
+    step: str = "waiting for a free connection"
+
+
+class Client:
+    """A pool of kept-alive connections. One instance serves one purpose (billing, webhooks)."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        *,
+        connections_per_host_max: int = 8,
+        waiting_per_host_max: int = 1000,
+        idle_s: float = 30.0,
+        tls: ClientTls | None = None,
+        resolve: Resolve | None = None,
+        address_allowed: Callable[[str], bool] | None = None,
+    ) -> None:
+        """`idle_s`: unused connections close after it; keep it below the servers' own timeout.
+
+        `address_allowed` judges every address a name resolves to. One refused address refuses the
+        name: else a name with a public and an internal address would be a lottery ticket.
+        """
+        self._reactor = reactor
+        self._connections_max = connections_per_host_max
+        self._waiting_max = waiting_per_host_max
+        self._idle_s = idle_s
+        self._tls = tls or ClientTls()
+        self._resolve = resolve or SystemResolver(reactor)
+        self._address_allowed = address_allowed
+        self._hosts: dict[tuple[bool, str, int], _Host] = {}
+        self._tls_options: dict[str, IOpenSSLClientConnectionCreator] = {}
+        self._alive: dict[Connection, Deferred[None]] = {}
+        self._sweep: Any = None
+        self._closed = False
+
+    async def request(
+        self,
+        method: bytes,
+        url: str,
+        *,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        body: bytes = b"",
+        timeout_s: float,
+        connect_timeout_s: float = 5.0,
+        answer_size_max: int = 65_536,
+        may_send: Callable[[], bool] | None = None,
+    ) -> Answer:
+        """Send one request, give its answer whatever the status. Raises NotSent or NoAnswer.
+
+        `timeout_s` covers everything, waiting for a connection included. `may_send` is asked in
+        the very turn in which the octets are written; if it says no, it is NotSent.
+        """
+        try:
+            where = Url.parse(url)
+        except UrlError as exc:
+            raise NotSent(str(exc)) from exc
+        wire = wire_request(method, where.target, [(b"Host", where.authority), *headers], body)
+        progress = _Progress()
+
+        async def perform() -> Answer:
+            host = self._hosts.setdefault((where.secure, where.host, where.port), _Host())
+            connection = await self._acquire(host, where, progress, connect_timeout_s)
+            try:
+                if may_send is not None and not may_send():
+                    raise NotSent("it was no longer allowed when the connection was ready")
+                progress.written = True
+                progress.step = "waiting for the answer"
+                return await connection.exchange(
+                    method, where.target, wire, answer_size_max=answer_size_max
+                )
+            finally:
+                self._release(host, connection)
+
+        return await self._within(timeout_s, perform(), progress)
+
+    async def close(self) -> None:
+        """Take no more requests, let those in flight end, close all connections."""
+        self._closed = True
+        if self._sweep is not None and self._sweep.active():
+            self._sweep.cancel()
+        for host in self._hosts.values():
+            for connection, _ in host.idle:
+                connection.close()
+            while host.waiting:
+                host.wake_one()
+        for connection, gone in list(self._alive.items()):
+            if not connection.in_flight:
+                timer = self._reactor.callLater(_CLOSE_TIMEOUT_S, connection.abort)
+                gone.addBoth(_stop, timer)
+        await DeferredList(list(self._alive.values()))
+
+    async def _within(
+        self, timeout_s: float, work: Coroutine[Any, Any, Answer], progress: _Progress
+    ) -> Answer:
+        running: Deferred[Answer] = Deferred.fromCoroutine(work)
+        timer = self._reactor.callLater(timeout_s, running.cancel)
+        try:
+            return await running
+        except (NotSent, NoAnswer):
+            raise
+        except CancelledError as exc:
+            if timer.active():
+                raise  # the caller's own doing
+            failure = f"timeout {progress.step}"
+            raise (NoAnswer if progress.written else NotSent)(failure) from exc
+        except Exception as exc:
+            failure = f"{progress.step}: {_said(exc)}"
+            raise (NoAnswer if progress.written else NotSent)(failure) from exc
+        finally:
+            _stop(None, timer)
+
+    async def _acquire(
+        self, host: _Host, where: Url, progress: _Progress, connect_timeout_s: float
+    ) -> Connection:
+        while True:
+            if self._closed:
+                raise NotSent("the client is closed")
+            while host.idle:
+                connection, _ = host.idle.pop()
+                if connection.usable:
+                    return connection
+                connection.abort()
+            if host.opened < self._connections_max:
+                return await self._open(host, where, progress, connect_timeout_s)
+            if len(host.waiting) >= self._waiting_max:
+                raise NotSent("too many requests wait for a connection")
+            turn: Deferred[None] = Deferred(host.waiting.remove)
+            host.waiting.append(turn)
+            await turn
+
+    async def _open(
+        self, host: _Host, where: Url, progress: _Progress, connect_timeout_s: float
+    ) -> Connection:
+        progress.step = "connecting"
+        host.connecting += 1
+        running = Deferred.fromCoroutine(self._connect(host, where))
+        timer = self._reactor.callLater(connect_timeout_s, running.cancel)
+        connection = None
+        try:
+            connection = await running
+            host.members.add(connection)
+            return connection
+        except CancelledError as exc:
+            if timer.active():
+                raise
+            raise NotSent("timeout connecting") from exc
+        finally:
+            _stop(None, timer)
+            host.connecting -= 1
+            if connection is None:
+                host.wake_one()
+                self._sweep_later()  # forgets a host that can't be reached
+
+    async def _connect(self, host: _Host, where: Url) -> Connection:
+        last: Exception = NotSent("the name has no address")
+        for address in await self._addresses(where.host):
+            made: list[Connection] = []
+
+            def build(made: list[Connection] = made) -> Connection:
+                connection = Connection(secure=where.secure, on_lost=lambda c: self._lost(host, c))
+                self._alive[connection] = Deferred()
+                made.append(connection)
+                return connection
+
+            try:
+                endpoint = self._endpoint(address, where)
+                await endpoint.connect(Factory.forProtocol(build))
+                return await made[0].ready
+            except CancelledError:
+                raise
+            except Exception as exc:  # the next address may do better
+                last = exc
+        raise last
+
+    async def _addresses(self, name: str) -> Sequence[str]:
+        literal = literal_address(name)
+        found = [str(literal)] if literal is not None else await self._resolve(name)
+        allowed = self._address_allowed
+        if allowed is not None and not all(map(allowed, found)):
+            raise NotSent("the host's address is not allowed")
+        return found
+
+    def _endpoint(self, address: str, where: Url) -> IStreamClientEndpoint:
+        kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
+        # The deadline is ours (`_open`); the endpoint's own must only not come first.
+        plain = kind(self._reactor, address, where.port, timeout=3600)
+        if not where.secure:
+            return plain
+        options = self._tls_options.get(where.host)
+        if options is None:
+            options = self._tls_options[where.host] = client_options(where.host, self._tls)
+        return wrapClientTLS(options, plain, clock=self._reactor)
+
+    def _release(self, host: _Host, connection: Connection) -> None:
+        """After a request: back to the pool if it ended well, else away with it."""
+        if connection.lost:
+            return  # `_lost` has counted it
+        if self._closed or not connection.usable:
+            # Not yet off the books: the peer's limit may be as low as ours.
+            connection.abort()
+            return
+        host.idle.append((connection, self._reactor.seconds()))
+        self._sweep_later()
+        host.wake_one()
+
+    def _sweep_later(self) -> None:
+        if self._sweep is None or not self._sweep.active():
+            self._sweep = self._reactor.callLater(self._idle_s, self._sweep_idle)
+
+    def _sweep_idle(self) -> None:
+        """One timer for all: a connection is closed between one and two `idle_s` after its use."""
+        oldest = self._reactor.seconds() - self._idle_s
+        for host in self._hosts.values():
+            for connection, since in host.idle:
+                if since <= oldest:
+                    connection.close()
+            host.idle = [(c, since) for c, since in host.idle if since > oldest]
+        self._hosts = {k: h for k, h in self._hosts.items() if h.opened or h.waiting}
+        names = {name for _, name, _ in self._hosts}
+        self._tls_options = {k: o for k, o in self._tls_options.items() if k in names}
+        if any(host.idle for host in self._hosts.values()):
+            self._sweep_later()
+
+    def _lost(self, host: _Host, connection: Connection) -> None:
+        host.idle = [entry for entry in host.idle if entry[0] is not connection]
+        if connection in host.members:
+            host.members.discard(connection)
+            host.wake_one()
+        gone = self._alive.pop(connection)
+        gone.callback(None)
+
+
+def _stop(result: Any, timer: Any) -> Any:
+    if timer.active():
+        timer.cancel()
+    return result
+
+
+def _said(exc: Exception) -> str:
+    """One line about a transport's failure, for logs and facts; without addresses or content."""
+    reasons = getattr(exc, "reasons", None)
+    if reasons:
+        inner = reasons[0].value
+        return f"{type(exc).__name__} ({type(inner).__name__})"
+    return type(exc).__name__

@@ -44,9 +44,9 @@ class Exposition(Collector):
         encode: Callable[[Any], bytes]
         try:
             encode, content_type = choose_encoder(accept[:ACCEPT_LENGTH_MAX])
-        except ValueError:
-            # A version that is no number. A scraper is better served with the oldest format than
-            # refused.
+        except (TypeError, ValueError):
+            # A version that is no number: the library compares it with numbers all the same. A
+            # scraper is better served with the oldest format than refused.
             encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
         return content_type, encode(self._registry)
 

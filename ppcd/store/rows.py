@@ -1,6 +1,6 @@
 """What the transactions take and give, row by row: plain values, no behaviour.
 
-Times are aware UTC. An MSISDN is an integer here (its E.164 digits); nothing in this module is to be logged whole.
+Times are aware UTC. An MSISDN is an integer here (its E.164 digits); no row is to be logged whole.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ ADDRESSES_MAX = 1000
 
 
 def awaiting_key(msisdn: int, address_no: int) -> int:
-    """The key of `awaiting` and `hold`: 15 digits of MSISDN, three of the reply address's number."""
+    """The key of `awaiting` and `hold`: MSISDN, then three digits of the reply address's number."""
     assert 0 <= address_no < ADDRESSES_MAX
     return msisdn * ADDRESSES_MAX + address_no
 
 
 class PromptNo:
-    """Which of a charge's texts: each number is sent for once. 1 to 99 are the repetitions of the prompt."""
+    """Which of a charge's texts, each sent for once; 1 to 99 are the prompt's repetitions."""
 
     PROMPT = 0
     RECEIPT = 100
@@ -122,7 +122,7 @@ class PromptJob:
 
 @dataclass(frozen=True, slots=True)
 class NewReply:
-    """An MO as read. `key` is None when it can mean no charge at all (not a subscriber, not an address of ours)."""
+    """An MO as read. `key` is None when it can mean no charge: no subscriber, or no address of ours."""
 
     reply_id: int
     key: int | None
@@ -148,6 +148,8 @@ class DebitJob:
     currency: str
     billing: str
     attempts: int
+    #: How long billing may have debited already without our knowing; None: it can't have.
+    doubt_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

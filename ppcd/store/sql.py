@@ -1,4 +1,4 @@
-"""Small things that the transactions share: the cursor's type, columns of a batch, and the SQL of an end.
+"""What the transactions share: the cursor's type, columns of a batch, and the SQL of an end.
 
 Refuses to know any subject; a query belongs beside the function that uses it.
 """
@@ -10,9 +10,10 @@ import psycopg
 
 Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
 
-#: What ends a charge, appended to a statement whose CTE `ended` gives charge_id, state, reason and billing_reference.
-#: Its work row must have been deleted in the same statement: whoever deletes it decides. Gives `ended_webhook`
-#: (charge_id, sequence) for those that have somewhere to be told. Wants %(lease_s)s.
+#: What ends a charge, appended to a statement whose CTE `ended` gives charge_id, state, reason and
+#: billing_reference. Its work row must have been deleted in the same statement: whoever deletes it
+#: decides. Gives `ended_webhook` (charge_id, sequence) for those that have somewhere to be told.
+#: Wants %(lease_s)s.
 END = """
 , ended_outcome AS (
     INSERT INTO outcome (charge_id, state, reason, billing_reference, decided_at)
@@ -28,7 +29,8 @@ END = """
     RETURNING charge_id, sequence, made_at
 ), ended_webhook AS (
     INSERT INTO webhook_job (charge_id, sequence, partner_id, first_at, run_at)
-    SELECT n.charge_id, n.sequence, c.partner_id, n.made_at, n.made_at + make_interval(secs => %(lease_s)s)
+    SELECT n.charge_id, n.sequence, c.partner_id, n.made_at,
+           n.made_at + make_interval(secs => %(lease_s)s)
       FROM ended_notification n JOIN charge c ON c.charge_id = n.charge_id
     RETURNING charge_id, sequence
 )"""

@@ -1,0 +1,65 @@
+"""Charges as they are: their status, waiting readers, cancelling one.
+
+Owns what a reader is told. Refuses to know how a charge comes into being or is debited.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from ppcd.store.rows import ChargeRow
+from ppcd.store.sql import END, Cursor
+
+_GET = """
+    SELECT c.charge_id, c.partner_id, p.name, c.msisdn, c.amount_minor, c.currency, c.merchant,
+           c.description, c.reference, c.correlator, c.product_id, c.sink, c.document,
+           c.created_at, c.expires_at, s.state, s.reason, s.billing_reference, s.decided_at
+      FROM charge c
+      JOIN charge_status s ON s.charge_id = c.charge_id
+      JOIN partner p ON p.partner_id = c.partner_id
+     WHERE c.charge_id = ANY(%s::bigint[])
+"""
+
+
+def get(cur: Cursor, charge_ids: Sequence[int]) -> dict[int, ChargeRow]:
+    """The charges of these ids; those that do not exist are missing from the answer."""
+    cur.execute(_GET, [list(charge_ids)])
+    return {row[0]: ChargeRow(*row) for row in cur.fetchall()}
+
+
+_SETTLED = """
+    SELECT charge_id FROM outcome WHERE charge_id = ANY(%s::bigint[])
+"""
+
+
+def settled(cur: Cursor, charge_ids: Iterable[int]) -> set[int]:
+    """Which of these have come to their end: asked for all waiting readers of a node at once."""
+    cur.execute(_SETTLED, [sorted(charge_ids)])
+    return {row[0] for row in cur.fetchall()}
+
+
+_CANCEL = (
+    """
+    WITH gone AS (
+        DELETE FROM awaiting a USING charge c
+         WHERE c.charge_id = %(charge_id)s AND c.partner_id = %(partner_id)s
+           AND a.key = c.msisdn * 1000 + c.address_no AND a.charge_id = c.charge_id
+        RETURNING a.charge_id
+    ), ended AS (
+        SELECT charge_id, 'cancelled' AS state, 'CANCELLED_BY_MERCHANT' AS reason,
+               NULL AS billing_reference
+          FROM gone
+    )"""
+    + END
+    + """
+    SELECT o.charge_id, w.sequence FROM ended_outcome o LEFT JOIN ended_webhook w USING (charge_id)
+"""
+)
+
+
+def cancel(
+    cur: Cursor, charge_id: int, *, partner_id: int, lease_s: float
+) -> tuple[bool, int | None]:
+    """End a charge that nobody has answered: (whether this call did, the notification's number)."""
+    row = cur.execute(
+        _CANCEL, {"charge_id": charge_id, "partner_id": partner_id, "lease_s": lease_s}
+    ).fetchone()
+    return (False, None) if row is None else (True, row[1])

@@ -1,0 +1,366 @@
+"""The creation of charges, in bulk.
+
+Owns that one request makes one charge, and which reply address a charge gets. Refuses to know
+texts, links and partners' wire formats.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ppcd.store.rows import (
+    Address,
+    ChargeRow,
+    Conflict,
+    NewCharge,
+    PromptJob,
+    PromptNo,
+    awaiting_key,
+)
+from ppcd.store.sql import Cursor, columns
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new charge, with the prompt job to be run at once."""
+
+    charge: ChargeRow
+    prompt: PromptJob
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The same request came before; here is what it made."""
+
+    charge_id: int
+
+
+CreateResult = Created | Replayed | Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A reply address that this subscriber has, or had, a charge on."""
+
+    charge_id: int
+    held: bool
+    awaiting: bool
+
+
+# One creation for a subscriber at a time, over all nodes: two must not choose the same address.
+_LOCK_SUBSCRIBERS = "SELECT pg_advisory_xact_lock(m) FROM unnest(%s::bigint[]) AS m"
+
+_NOW = "SELECT business_now()"
+
+_TAKE_KEYS = """
+    INSERT INTO charge_key (partner_id, kind, value_hash, charge_id, fingerprint)
+    SELECT * FROM unnest(%(partner_id)s::bigint[], %(kind)s::text[], %(value_hash)s::bytea[],
+                         %(charge_id)s::bigint[], %(fingerprint)s::bytea[])
+    ON CONFLICT DO NOTHING
+"""
+
+_READ_KEYS = """
+    SELECT k.partner_id, k.kind, k.value_hash, k.charge_id, k.fingerprint
+      FROM charge_key k
+      JOIN unnest(%(partner_id)s::bigint[], %(kind)s::text[], %(value_hash)s::bytea[])
+           AS w(partner_id, kind, value_hash) USING (partner_id, kind, value_hash)
+"""
+
+_GIVE_KEYS_BACK = """
+    DELETE FROM charge_key k
+     USING unnest(%s::bigint[], %s::text[], %s::bytea[]) AS w(partner_id, kind, value_hash)
+     WHERE k.charge_id = ANY(%s::bigint[])
+       AND (k.partner_id, k.kind, k.value_hash) = (w.partner_id, w.kind, w.value_hash)
+"""
+
+_HELD = """
+    SELECT h.key, h.charge_id, h.free_at > %(now)s, a.key IS NOT NULL
+      FROM unnest(%(msisdn)s::bigint[]) AS m
+      JOIN hold h ON h.key >= m * 1000 AND h.key < (m + 1) * 1000
+      LEFT JOIN awaiting a ON a.key = h.key
+"""
+
+_INSERT_CHARGES = """
+    INSERT INTO charge (charge_id, partner_id, msisdn, amount_minor, currency, merchant,
+                        description, language, reference, correlator, product_id, route, address,
+                        address_no, with_code, billing, debit_start_s, sink, document, expires_at,
+                        created_at)
+    SELECT c.*, %(now)s FROM unnest(
+        %(charge_id)s::bigint[], %(partner_id)s::bigint[], %(msisdn)s::bigint[],
+        %(amount_minor)s::bigint[], %(currency)s::text[], %(merchant)s::text[],
+        %(description)s::text[], %(language)s::text[], %(reference)s::text[],
+        %(correlator)s::text[], %(product_id)s::text[], %(route)s::text[], %(address)s::text[],
+        %(address_no)s::bigint[], %(with_code)s::boolean[], %(billing)s::text[],
+        %(debit_start_s)s::integer[], %(sink)s::text[], %(document)s::text[],
+        %(expires_at)s::timestamptz[]) AS c
+"""
+
+_INSERT_WORK = """
+    WITH new AS (
+        SELECT * FROM unnest(
+            %(key)s::bigint[], %(charge_id)s::bigint[], %(partner_id)s::bigint[],
+            %(amount_minor)s::bigint[], %(currency)s::text[], %(major_number)s::text[],
+            %(asked_code)s::text[], %(billing)s::text[], %(debit_start_s)s::integer[],
+            %(expires_at)s::timestamptz[], %(free_at)s::timestamptz[])
+            AS n(key, charge_id, partner_id, amount_minor, currency, major_number, code, billing,
+                 debit_start_s, expires_at, free_at)
+    ), waiting AS (
+        INSERT INTO awaiting (key, charge_id, partner_id, amount_minor, currency, major_number,
+                              code, billing, debit_start_s, expires_at)
+        SELECT key, charge_id, partner_id, amount_minor, currency, major_number, code, billing,
+               debit_start_s, expires_at
+          FROM new
+    ), held AS (
+        INSERT INTO hold (key, charge_id, free_at) SELECT key, charge_id, free_at FROM new
+        ON CONFLICT (key) DO UPDATE SET charge_id = excluded.charge_id, free_at = excluded.free_at
+    )
+    INSERT INTO prompt_job (charge_id, prompt_no, kind, code, key, give_up_at, run_at)
+    SELECT charge_id, 0, CASE WHEN code IS NULL THEN 'prompt' ELSE 'prompt_code' END, code, key,
+           expires_at, %(now)s + make_interval(secs => %(lease_s)s)
+      FROM new
+"""
+
+_INSERT_TOKENS = """
+    INSERT INTO sink_token (charge_id, token) SELECT * FROM unnest(%s::bigint[], %s::text[])
+"""
+
+
+def _hash(value: str) -> bytes:
+    return hashlib.sha256(value.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Key:
+    partner_id: int
+    kind: str
+    value_hash: bytes
+
+
+def _keys(new: NewCharge) -> list[_Key]:
+    keys = [_Key(new.partner_id, "reference", _hash(new.reference))]
+    if new.correlator is not None:
+        keys.append(_Key(new.partner_id, "correlator", _hash(new.correlator)))
+    return keys
+
+
+def create(cur: Cursor, batch: Sequence[NewCharge], *, lease_s: float) -> list[CreateResult]:
+    """Accept charges: facts, hold, `awaiting` and prompt job together.
+
+    No two charges of a batch are of one subscriber. Running it again with the same arguments is
+    harmless: a charge that the first run made is found by its own id, as Replayed.
+    """
+    cur.execute(_LOCK_SUBSCRIBERS, [sorted({new.msisdn for new in batch})])
+    now: datetime = cur.execute(_NOW).fetchone()[0]  # type: ignore[index]  # always one row
+    results: dict[int, CreateResult] = {}
+    fresh = _take_keys(cur, batch, results)
+    held = _read_held(cur, fresh, now)
+    placed: list[tuple[NewCharge, Address, str | None]] = []
+    for new in fresh:
+        choice = choose_address(new, held)
+        if choice is None:
+            results[new.charge_id] = Conflict.NO_FREE_ADDRESS
+        else:
+            placed.append((new, *choice))
+    _give_back(cur, [new for new in fresh if new.charge_id in results])
+    _insert(cur, placed, now, lease_s)
+    for new, address, code in placed:
+        results[new.charge_id] = _created(new, address, code, now)
+    return [results[new.charge_id] for new in batch]
+
+
+def _take_keys(
+    cur: Cursor, batch: Sequence[NewCharge], results: dict[int, CreateResult]
+) -> list[NewCharge]:
+    """Those of `batch` whose keys are theirs now; the others' results are set."""
+    wanted = sorted((key, new.charge_id, new.fingerprint) for new in batch for key in _keys(new))
+    cur.execute(
+        _TAKE_KEYS,
+        columns((key for key, _, _ in wanted), ("partner_id", "kind", "value_hash"))
+        | {"charge_id": [w[1] for w in wanted], "fingerprint": [w[2] for w in wanted]},
+    )
+    # A second statement: it sees what a concurrent winner committed while the first one waited.
+    cur.execute(
+        _READ_KEYS, columns((key for key, _, _ in wanted), ("partner_id", "kind", "value_hash"))
+    )
+    owners = {
+        _Key(row[0], row[1], bytes(row[2])): (row[3], bytes(row[4])) for row in cur.fetchall()
+    }
+    fresh, lost = [], []
+    for new in batch:
+        verdict = _ownership(new, owners)
+        if verdict is None:
+            fresh.append(new)
+        else:
+            results[new.charge_id] = verdict
+            lost.append(new)
+    _give_back(cur, lost)
+    already = _exists(cur, [new.charge_id for new in fresh])
+    for new in fresh:
+        if new.charge_id in already:  # the first run of this very batch did it
+            results[new.charge_id] = Replayed(new.charge_id)
+    return [new for new in fresh if new.charge_id not in already]
+
+
+def _ownership(
+    new: NewCharge, owners: Mapping[_Key, tuple[int, bytes]]
+) -> Replayed | Conflict | None:
+    """None when all keys are this charge's; else what the partner is to be told."""
+    for key in reversed(
+        _keys(new)
+    ):  # the correlator, where there is one, explains more than the reference
+        owner, fingerprint = owners[key]
+        if owner == new.charge_id:
+            continue
+        if key.kind == "reference":
+            return Conflict.REFERENCE_TAKEN
+        return Replayed(owner) if fingerprint == new.fingerprint else Conflict.CORRELATOR_TAKEN
+    return None
+
+
+def _exists(cur: Cursor, charge_ids: list[int]) -> set[int]:
+    cur.execute("SELECT charge_id FROM charge WHERE charge_id = ANY(%s::bigint[])", [charge_ids])
+    return {row[0] for row in cur.fetchall()}
+
+
+def _give_back(cur: Cursor, lost: Sequence[NewCharge]) -> None:
+    """A charge that is not created leaves no key of its own behind."""
+    if lost:
+        keys = [key for new in lost for key in _keys(new)]
+        cur.execute(
+            _GIVE_KEYS_BACK,
+            [
+                [key.partner_id for key in keys],
+                [key.kind for key in keys],
+                [key.value_hash for key in keys],
+                [new.charge_id for new in lost],
+            ],
+        )
+
+
+def _read_held(cur: Cursor, fresh: Sequence[NewCharge], now: datetime) -> dict[int, _Held]:
+    if not fresh:
+        return {}
+    cur.execute(_HELD, {"now": now, "msisdn": sorted({new.msisdn for new in fresh})})
+    return {row[0]: _Held(*row[1:]) for row in cur.fetchall()}
+
+
+def choose_address(new: NewCharge, held: Mapping[int, _Held]) -> tuple[Address, str | None] | None:
+    """The least recently used address that this subscriber does not hold, and the code, if any.
+
+    When all are held, the oldest one that nobody waits on is used again, and a code is asked for
+    whatever the route says: a late answer to the older charge must not pay for this one. None
+    when all of them wait.
+    """
+    uses = [
+        (address, held.get(awaiting_key(new.msisdn, address.address_no))) for address in new.pool
+    ]
+    free = [
+        (use.charge_id if use else 0, address.address_no, address)
+        for address, use in uses
+        if not (use and use.held)
+    ]
+    if free:
+        return min(free)[2], new.code if new.code_required else None
+    reusable = [
+        (use.charge_id, address.address_no, address)
+        for address, use in uses
+        if use and not use.awaiting
+    ]
+    if reusable:
+        return min(reusable)[2], new.code
+    return None
+
+
+def _insert(
+    cur: Cursor,
+    placed: Sequence[tuple[NewCharge, Address, str | None]],
+    now: datetime,
+    lease_s: float,
+) -> None:
+    if not placed:
+        return
+    # `awaiting` is always locked in the order of its keys, on all nodes and in all statements.
+    ordered = sorted(placed, key=lambda p: awaiting_key(p[0].msisdn, p[1].address_no))
+    charges = [new for new, _, _ in ordered]
+    values = columns(
+        charges,
+        (
+            *(
+                "charge_id",
+                "partner_id",
+                "msisdn",
+                "amount_minor",
+                "currency",
+                "merchant",
+                "description",
+            ),
+            *(
+                "language",
+                "reference",
+                "correlator",
+                "product_id",
+                "route",
+                "billing",
+                "debit_start_s",
+            ),
+            *("sink", "document", "major_number"),
+        ),
+    ) | {
+        "now": now,
+        "lease_s": lease_s,
+        "address": [address.address for _, address, _ in ordered],
+        "address_no": [address.address_no for _, address, _ in ordered],
+        "asked_code": [code for _, _, code in ordered],
+        "with_code": [code is not None for _, _, code in ordered],
+        "key": [awaiting_key(new.msisdn, address.address_no) for new, address, _ in ordered],
+        "expires_at": [now + timedelta(seconds=new.lifetime_s) for new in charges],
+        "free_at": [now + timedelta(seconds=new.lifetime_s + new.quarantine_s) for new in charges],
+    }
+    cur.execute(_INSERT_CHARGES, values)
+    cur.execute(_INSERT_WORK, values)
+    tokens = [(new.charge_id, new.sink_token) for new in charges if new.sink_token is not None]
+    if tokens:
+        cur.execute(_INSERT_TOKENS, [[t[0] for t in tokens], [t[1] for t in tokens]])
+
+
+def _created(new: NewCharge, address: Address, code: str | None, now: datetime) -> Created:
+    charge = ChargeRow(
+        charge_id=new.charge_id,
+        partner_id=new.partner_id,
+        partner="",
+        msisdn=new.msisdn,
+        amount_minor=new.amount_minor,
+        currency=new.currency,
+        merchant=new.merchant,
+        description=new.description,
+        reference=new.reference,
+        correlator=new.correlator,
+        product_id=new.product_id,
+        sink=new.sink,
+        document=new.document,
+        created_at=now,
+        expires_at=now + timedelta(seconds=new.lifetime_s),
+        state="awaiting",
+        reason=None,
+        billing_reference=None,
+        decided_at=None,
+    )
+    prompt = PromptJob(
+        charge_id=new.charge_id,
+        prompt_no=PromptNo.PROMPT,
+        kind="prompt" if code is None else "prompt_code",
+        code=code,
+        key=awaiting_key(new.msisdn, address.address_no),
+        attempts=0,
+        msisdn=new.msisdn,
+        route=new.route,
+        address=address.address,
+        partner="",
+        amount_minor=new.amount_minor,
+        currency=new.currency,
+        merchant=new.merchant,
+        description=new.description,
+        language=new.language,
+    )
+    return Created(charge, prompt)

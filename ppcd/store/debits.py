@@ -1,0 +1,318 @@
+"""Debits: intents before the first byte, results, and what a result leads to.
+
+Owns that an attempt is recorded before it is made, that a charge ends once, and that a debit which
+was never begun in time is denied. Refuses to know how a billing system is asked, and what an answer
+means: `flow` tells it a decision.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from ppcd.store.rows import DebitJob, PromptNo, WebhookKey
+from ppcd.store.sql import END, Cursor, columns
+
+# An attempt to debit without a result: a crash, or an answer that is still to come.
+_OPEN_SINCE = """
+           (SELECT d.intended_at FROM debit_attempt d
+             WHERE d.charge_id = j.charge_id AND d.attempt = j.attempts AND d.kind = 'debit'
+               AND NOT EXISTS (SELECT FROM debit_result r
+                                WHERE r.charge_id = d.charge_id AND r.attempt = d.attempt))"""
+
+_CLAIM = f"""
+    WITH due AS MATERIALIZED (
+        SELECT ctid FROM debit_job
+         WHERE review_since IS NULL AND run_at <= (SELECT business_now())
+         ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    )
+    UPDATE debit_job j SET run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
+      FROM due WHERE j.ctid = due.ctid
+ RETURNING j.charge_id, j.partner_id, j.msisdn, j.amount_minor, j.currency, j.billing, j.attempts,
+           extract(epoch FROM business_now() - coalesce(j.doubt_since, {_OPEN_SINCE}))::float8
+"""
+
+
+def claim(cur: Cursor, *, limit: int, lease_s: float) -> list[DebitJob]:
+    """Take over jobs that are overdue, whoever had them."""
+    cur.execute(_CLAIM, {"limit": limit, "lease_s": lease_s})
+    return [DebitJob(*row) for row in cur.fetchall()]
+
+
+_RELEASE = """
+    UPDATE debit_job SET run_at = business_now() + make_interval(secs => %(delay_s)s)
+     WHERE charge_id = ANY(%(charge_id)s::bigint[]) AND review_since IS NULL
+"""
+
+
+def release(cur: Cursor, charge_ids: Sequence[int], *, delay_s: float = 0) -> None:
+    """Give jobs back that nothing was done about."""
+    cur.execute(_RELEASE, {"charge_id": sorted(charge_ids), "delay_s": delay_s})
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt on record: it may be made now."""
+
+    attempt: int
+    #: What the adapter sends along.
+    merchant: str
+    description: str
+    #: An earlier attempt may have reached billing: since when, and how long ago. None: this is the
+    #: first one that can have.
+    doubt_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a worker wants to do about a job: ask for the debit, or ask what became of it."""
+
+    charge_id: int
+    attempt: int
+    query: bool
+    #: The worker knows that billing may have debited already.
+    repeat: bool
+
+
+_LOCK = f"""
+    SELECT j.charge_id, j.attempts, j.doubt_since, j.start_by, t.now, c.merchant, c.description,
+           {_OPEN_SINCE}
+      FROM debit_job j
+      JOIN charge c ON c.charge_id = j.charge_id,
+           (SELECT business_now() AS now) t
+     WHERE j.charge_id = ANY(%s::bigint[]) AND j.review_since IS NULL
+     ORDER BY j.charge_id
+       FOR UPDATE OF j
+"""
+
+_TAKE = """
+    UPDATE debit_job j
+       SET attempts = w.attempt, doubt_since = w.doubt_since,
+           run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
+      FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(doubt_since)s::timestamptz[])
+           AS w(charge_id, attempt, doubt_since)
+     WHERE j.charge_id = w.charge_id
+"""
+
+_INTEND = """
+    INSERT INTO debit_attempt (charge_id, attempt, kind, billing, node, intended_at)
+    SELECT w.charge_id, w.attempt, w.kind, j.billing, %(node)s, business_now()
+      FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(kind)s::text[])
+           AS w(charge_id, attempt, kind)
+      JOIN debit_job j USING (charge_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BeginResult:
+    """By charge_id: the attempts begun, the charges denied for being too late, and their work."""
+
+    begun: dict[int, Begun]
+    denied: list[int]
+    webhooks: list[WebhookKey]
+    prompts: list[tuple[int, int]]
+
+
+def begin(cur: Cursor, batch: Sequence[Intent], *, node: str, lease_s: float) -> BeginResult:
+    """Record attempts before they are made. What is missing from the answer must not be made.
+
+    An earlier attempt without a result makes the charge doubtful from the moment it was intended.
+    A debit that was not begun in time, and of which nothing can have reached billing, is denied.
+    """
+    wanted = {intent.charge_id: intent for intent in batch}
+    cur.execute(_LOCK, [sorted(wanted)])
+    taken: list[tuple[Intent, datetime | None]] = []
+    begun: dict[int, Begun] = {}
+    late: list[int] = []
+    for (
+        charge_id,
+        attempts,
+        doubt,
+        start_by,
+        now,
+        merchant,
+        description,
+        open_since,
+    ) in cur.fetchall():
+        intent = wanted[charge_id]
+        if intent.attempt != attempts + 1:
+            continue  # somebody else took the job over
+        doubt_since = doubt or open_since
+        if doubt_since is not None and not (intent.repeat or intent.query):
+            continue  # it became doubtful under another node: this worker's plan is no longer right
+        if doubt_since is None and now > start_by:
+            late.append(charge_id)
+            continue
+        doubt_s = None if doubt_since is None else (now - doubt_since).total_seconds()
+        begun[charge_id] = Begun(intent.attempt, merchant, description, doubt_s)
+        taken.append((intent, doubt_since))
+    if taken:
+        values = columns((intent for intent, _ in taken), ("charge_id", "attempt"))
+        kinds = ["query" if intent.query else "debit" for intent, _ in taken]
+        doubts = {"doubt_since": [doubt_since for _, doubt_since in taken]}
+        cur.execute(_INTEND, values | {"kind": kinds, "node": node})
+        cur.execute(_TAKE, values | doubts | {"lease_s": lease_s})
+    ends = [
+        Result(
+            c, 0, "denied", Next.DENIED, reason="BILLING_UNAVAILABLE", detail="not begun in time"
+        )
+        for c in late
+    ]
+    denied, webhooks, prompts = _end(cur, ends, lease_s)
+    return BeginResult(begun, denied, webhooks, prompts)
+
+
+class Next(StrEnum):
+    """What follows the result of an attempt."""
+
+    SUCCEEDED = "succeeded"
+    DENIED = "denied"
+    #: Nothing reached billing: the attempt is given back.
+    AGAIN = "again"
+    #: Billing may have debited: ask again later, as the adapter can.
+    DOUBT = "doubt"
+    #: A person or reconciliation decides.
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What billing said to an attempt, and the decision about the charge."""
+
+    charge_id: int
+    attempt: int
+    result: str
+    next: Next
+    reason: str | None = None
+    reference: str | None = None
+    detail: str = ""
+    delay_s: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What recording a batch of results led to."""
+
+    succeeded: list[int]
+    denied: list[int]
+    #: Seconds from the confirming reply to this commit, for those succeeded.
+    paid_s: list[float]
+    webhooks: list[WebhookKey]
+    prompts: list[tuple[int, int]]
+
+
+_INSERT_RESULTS = """
+    INSERT INTO debit_result (charge_id, attempt, result, reason, reference, detail, answered_at)
+    SELECT w.*, business_now()
+      FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(result)s::text[],
+                  %(reason)s::text[], %(reference)s::text[], %(detail)s::text[]) AS w
+    ON CONFLICT DO NOTHING
+"""
+
+# A doubt begins with the attempt that may have reached billing, not with the missing answer.
+_GO_ON = """
+    UPDATE debit_job j
+       SET run_at = t.now + make_interval(secs => w.delay_s),
+           doubt_since = CASE WHEN w.next = 'again' THEN j.doubt_since
+                              ELSE coalesce(j.doubt_since, d.intended_at, t.now) END,
+           review_since = CASE WHEN w.next = 'review' THEN t.now END
+      FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(next)s::text[],
+                  %(delay_s)s::float8[]) AS w(charge_id, attempt, next, delay_s)
+      LEFT JOIN debit_attempt d ON d.charge_id = w.charge_id AND d.attempt = w.attempt,
+           (SELECT business_now() AS now) t
+     WHERE j.charge_id = w.charge_id AND j.attempts = w.attempt
+"""
+
+_END = (
+    """
+    WITH w AS (
+        SELECT * FROM unnest(%(charge_id)s::bigint[], %(state)s::text[], %(reason)s::text[],
+                             %(reference)s::text[])
+            AS w(charge_id, state, reason, reference)
+    ), gone AS (
+        DELETE FROM debit_job j USING w WHERE j.charge_id = w.charge_id
+        RETURNING j.charge_id, j.confirmed_at
+    ), ended AS (
+        SELECT gone.charge_id, w.state, w.reason, w.reference AS billing_reference
+          FROM gone JOIN w USING (charge_id)
+    )"""
+    + END
+    + """
+    , notices AS (
+        INSERT INTO prompt_job (charge_id, prompt_no, kind, key, give_up_at, run_at)
+        SELECT c.charge_id,
+               CASE e.state WHEN 'succeeded' THEN %(receipt_no)s::bigint
+                            ELSE %(not_debited_no)s::bigint END,
+               CASE e.state WHEN 'succeeded' THEN 'receipt' ELSE 'not_debited' END,
+               c.msisdn * 1000 + c.address_no, o.decided_at + interval '1 day',
+               o.decided_at + make_interval(secs => %(lease_s)s)
+          FROM ended e
+          JOIN ended_outcome o USING (charge_id)
+          JOIN charge c ON c.charge_id = e.charge_id
+        RETURNING charge_id, prompt_no
+    )
+    SELECT g.charge_id, extract(epoch FROM o.decided_at - g.confirmed_at)::float8, h.sequence,
+           n.prompt_no
+      FROM gone g
+      JOIN ended_outcome o USING (charge_id)
+      LEFT JOIN ended_webhook h USING (charge_id)
+      LEFT JOIN notices n USING (charge_id)
+"""
+)
+
+
+def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> Recorded:
+    """Record results and carry out the decisions; one that comes after the end is only recorded."""
+    attempts = [r for r in batch if r.attempt > 0]
+    if attempts:
+        names = ("charge_id", "attempt", "result", "reason", "reference", "detail")
+        cur.execute(_INSERT_RESULTS, columns(sorted(attempts, key=_by_charge), names))
+    going_on = sorted(
+        (r for r in batch if r.next not in (Next.SUCCEEDED, Next.DENIED)), key=_by_charge
+    )
+    if going_on:
+        cur.execute(_GO_ON, columns(going_on, ("charge_id", "attempt", "next", "delay_s")))
+    ends = [r for r in batch if r.next in (Next.SUCCEEDED, Next.DENIED)]
+    paid = {r.charge_id for r in ends if r.next is Next.SUCCEEDED}
+    rows = _end_rows(cur, ends, lease_s)
+    return Recorded(
+        succeeded=[row[0] for row in rows if row[0] in paid],
+        denied=[row[0] for row in rows if row[0] not in paid],
+        paid_s=[row[1] for row in rows if row[0] in paid],
+        webhooks=[WebhookKey(row[0], row[2]) for row in rows if row[2] is not None],
+        prompts=[(row[0], row[3]) for row in rows if row[3] is not None],
+    )
+
+
+def _by_charge(result: Result) -> int:
+    return result.charge_id
+
+
+def _end_rows(
+    cur: Cursor, ends: Sequence[Result], lease_s: float
+) -> list[tuple[int, float, int | None, int | None]]:
+    if not ends:
+        return []
+    ordered = sorted(ends, key=_by_charge)
+    cur.execute(
+        _END,
+        columns(ordered, ("charge_id", "reason", "reference"))
+        | {
+            "state": [r.next.value for r in ordered],
+            "lease_s": lease_s,
+            "receipt_no": PromptNo.RECEIPT,
+            "not_debited_no": PromptNo.NOT_DEBITED,
+        },
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in cur.fetchall()]
+
+
+def _end(
+    cur: Cursor, ends: Sequence[Result], lease_s: float
+) -> tuple[list[int], list[WebhookKey], list[tuple[int, int]]]:
+    rows = _end_rows(cur, ends, lease_s)
+    return (
+        [row[0] for row in rows],
+        [WebhookKey(row[0], row[2]) for row in rows if row[2] is not None],
+        [(row[0], row[3]) for row in rows if row[3] is not None],
+    )

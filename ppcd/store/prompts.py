@@ -1,0 +1,321 @@
+"""Prompts and notices: what is written to phones, the SMSC's answers, and delivery receipts.
+
+Owns that a prompt counts from the moment before its first byte, and that each text is sent for one
+number of its charge. Refuses to know SMPP: it is told a decision, not a command_status's meaning.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ppcd.store.rows import PromptJob, WebhookKey
+from ppcd.store.sql import END, Cursor, columns
+
+_JOB_COLUMNS = """
+    j.charge_id, j.prompt_no, j.kind, j.code, j.key, j.attempts, c.msisdn, c.route, c.address,
+    p.name, c.amount_minor, c.currency, c.merchant, c.description, c.language
+"""
+
+_LOAD = f"""
+    SELECT {_JOB_COLUMNS}
+      FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[]) AS w(charge_id, prompt_no)
+      JOIN prompt_job j USING (charge_id, prompt_no)
+      JOIN charge c ON c.charge_id = j.charge_id
+      JOIN partner p ON p.partner_id = c.partner_id
+"""
+
+# The CTE is materialized and the rows are taken by ctid: a claim stays an index scan of its limit.
+_CLAIM = f"""
+    WITH due AS MATERIALIZED (
+        SELECT ctid FROM prompt_job WHERE run_at <= (SELECT business_now())
+         ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ), j AS (
+        UPDATE prompt_job q
+           SET run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
+          FROM due WHERE q.ctid = due.ctid
+        RETURNING q.*
+    )
+    SELECT {_JOB_COLUMNS}
+      FROM j JOIN charge c ON c.charge_id = j.charge_id
+             JOIN partner p ON p.partner_id = c.partner_id
+"""
+
+
+def load(cur: Cursor, keys: Sequence[tuple[int, int]]) -> list[PromptJob]:
+    """The jobs of these (charge_id, prompt_no) that still exist."""
+    cur.execute(_LOAD, {"charge_id": [k[0] for k in keys], "prompt_no": [k[1] for k in keys]})
+    return [PromptJob(*row) for row in cur.fetchall()]
+
+
+def claim(cur: Cursor, *, limit: int, lease_s: float) -> list[PromptJob]:
+    """Take over jobs that are overdue, whoever had them."""
+    cur.execute(_CLAIM, {"limit": limit, "lease_s": lease_s})
+    return [PromptJob(*row) for row in cur.fetchall()]
+
+
+_RELEASE = """
+    UPDATE prompt_job j SET run_at = business_now() + make_interval(secs => w.delay_s)
+      FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[], %(delay_s)s::float8[])
+           AS w(charge_id, prompt_no, delay_s)
+     WHERE j.charge_id = w.charge_id AND j.prompt_no = w.prompt_no
+"""
+
+
+def release(cur: Cursor, keys: Sequence[tuple[int, int]], *, delay_s: float = 0) -> None:
+    """Give jobs back that nothing was done about."""
+    cur.execute(
+        _RELEASE,
+        {
+            "charge_id": [k[0] for k in keys],
+            "prompt_no": [k[1] for k in keys],
+            "delay_s": [delay_s for _ in keys],
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """A text about to be written. `text` has the code blanked: only the phone is told it."""
+
+    charge_id: int
+    prompt_no: int
+    key: int
+    kind: str
+    source: str
+    text: str
+    segments: int
+
+
+_MARK = """
+    UPDATE awaiting a SET written_at = coalesce(a.written_at, t.now)
+      FROM unnest(%(key)s::bigint[], %(charge_id)s::bigint[]) AS w(key, charge_id),
+           (SELECT business_now() AS now) t
+     WHERE a.key = w.key AND a.charge_id = w.charge_id AND a.expires_at > t.now
+ RETURNING a.charge_id
+"""
+
+_TAKE = """
+    UPDATE prompt_job j
+       SET attempts = j.attempts + 1, run_at = t.now + make_interval(secs => %(lease_s)s)
+      FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[]) AS w(charge_id, prompt_no),
+           (SELECT business_now() AS now) t
+     WHERE j.charge_id = w.charge_id AND j.prompt_no = w.prompt_no AND j.give_up_at > t.now
+ RETURNING j.charge_id, j.prompt_no, j.attempts, extract(epoch FROM j.give_up_at - t.now)::float8
+"""
+
+_WRITE = """
+    INSERT INTO prompt (charge_id, prompt_no, kind, source, text, segments, written_at)
+    SELECT w.*, business_now()
+      FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[], %(kind)s::text[],
+                  %(source)s::text[], %(text)s::text[], %(segments)s::bigint[]) AS w
+    ON CONFLICT DO NOTHING
+"""
+
+_DROP = """
+    DELETE FROM prompt_job j
+     USING unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[]) AS w(charge_id, prompt_no)
+     WHERE j.charge_id = w.charge_id AND j.prompt_no = w.prompt_no
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Permission to write: which attempt this is, and what is left of the time to answer."""
+
+    attempt: int
+    left_s: float
+
+
+def begin(cur: Cursor, batch: Sequence[Writing], *, lease_s: float) -> dict[tuple[int, int], Go]:
+    """Commit before the first byte: the prompts are written from now on. By (charge_id, prompt_no).
+
+    What is missing from the answer must not be written: the charge was answered, cancelled or ran
+    out of time meanwhile; its job is gone.
+    """
+    ordered = sorted(batch, key=lambda w: (w.key, w.prompt_no))
+    asking = [w for w in ordered if w.prompt_no < 100]
+    alive = set()
+    if asking:
+        cur.execute(_MARK, columns(asking, ("key", "charge_id")))
+        alive = {row[0] for row in cur.fetchall()}
+    wanted = [w for w in ordered if w.prompt_no >= 100 or w.charge_id in alive]
+    cur.execute(_TAKE, columns(wanted, ("charge_id", "prompt_no")) | {"lease_s": lease_s})
+    allowed = {(row[0], row[1]): Go(row[2], row[3]) for row in cur.fetchall()}
+    written = [w for w in wanted if (w.charge_id, w.prompt_no) in allowed]
+    cur.execute(
+        _WRITE,
+        columns(written, ("charge_id", "prompt_no", "kind", "source", "text", "segments")),
+    )
+    refused = [w for w in ordered if (w.charge_id, w.prompt_no) not in allowed]
+    cur.execute(_DROP, columns(refused, ("charge_id", "prompt_no")))
+    return allowed
+
+
+class Next(StrEnum):
+    """What follows an attempt to write a text."""
+
+    DONE = "done"
+    LATER = "later"
+    #: The phone can't be reached: a charge that waits for its answer ends.
+    UNDELIVERABLE = "undeliverable"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the SMSC said to an attempt: per segment its command_status (None: no answer) and id."""
+
+    charge_id: int
+    prompt_no: int
+    key: int
+    attempt: int
+    link: str
+    segments: tuple[tuple[int | None, str | None], ...]
+    next: Next
+    delay_s: float = 0
+
+
+_INSERT_ANSWERS = """
+    INSERT INTO prompt_answer (charge_id, prompt_no, attempt, segment, link, command_status,
+                               message_id, answered_at)
+    SELECT w.*, business_now()
+      FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
+                  %s::bigint[], %s::text[]) AS w
+    ON CONFLICT DO NOTHING
+"""
+
+# Only of a charge that still waits: after consent an undelivered prompt changes nothing.
+_UNDELIVERABLE = (
+    """
+    WITH gone AS (
+        DELETE FROM awaiting a
+         USING unnest(%(key)s::bigint[], %(charge_id)s::bigint[]) AS w(key, charge_id)
+         WHERE a.key = w.key AND a.charge_id = w.charge_id
+        RETURNING a.charge_id
+    ), ended AS (
+        SELECT charge_id, 'undeliverable' AS state, 'PROMPT_UNDELIVERABLE' AS reason,
+               NULL AS billing_reference
+          FROM gone
+    )"""
+    + END
+    + """
+    SELECT o.charge_id, w.sequence
+      FROM ended_outcome o LEFT JOIN ended_webhook w USING (charge_id)
+"""
+)
+
+# A receipt may overtake the answer that names its message.
+_FAILED_ALREADY = """
+    SELECT DISTINCT r.message_id FROM receipt r
+     WHERE r.message_id = ANY(%s::text[]) AND r.charge_id IS NULL AND r.state = ANY(%s::text[])
+"""
+
+
+def finish(
+    cur: Cursor, batch: Sequence[Answered], *, failures: Sequence[str], lease_s: float
+) -> tuple[list[int], list[WebhookKey]]:
+    """Record the SMSC's answers and what follows: (charges ended here, notifications due).
+
+    `failures` are the receipt states that say the phone will never get it.
+    """
+    segments = [
+        (a.charge_id, a.prompt_no, a.attempt, number, a.link, status, message_id)
+        for a in batch
+        for number, (status, message_id) in enumerate(a.segments)
+    ]
+    if segments:
+        cur.execute(_INSERT_ANSWERS, [list(column) for column in zip(*segments, strict=True)])
+    finished = [a for a in batch if a.next is not Next.LATER]
+    cur.execute(_DROP, columns(finished, ("charge_id", "prompt_no")))
+    later = [a for a in batch if a.next is Next.LATER]
+    if later:
+        cur.execute(_RELEASE, columns(later, ("charge_id", "prompt_no", "delay_s")))
+    failed = _overtaken(cur, batch, failures)
+    ended = [
+        a
+        for a in batch
+        if a.prompt_no == 0
+        and (
+            a.next is Next.UNDELIVERABLE
+            or any(message_id in failed for _, message_id in a.segments if message_id)
+        )
+    ]
+    return undeliverable(cur, [(a.key, a.charge_id) for a in ended], lease_s=lease_s)
+
+
+def _overtaken(cur: Cursor, batch: Sequence[Answered], failures: Sequence[str]) -> set[str]:
+    ids = [m for a in batch if a.prompt_no == 0 for _, m in a.segments if m is not None]
+    if not ids:
+        return set()
+    cur.execute(_FAILED_ALREADY, [ids, list(failures)])
+    return {row[0] for row in cur.fetchall()}
+
+
+def undeliverable(
+    cur: Cursor, prompts: Sequence[tuple[int, int]], *, lease_s: float
+) -> tuple[list[int], list[WebhookKey]]:
+    """End charges, given as (key, charge_id), whose prompt can't reach the phone."""
+    if not prompts:
+        return [], []
+    ordered = sorted(prompts)
+    cur.execute(
+        _UNDELIVERABLE,
+        {
+            "key": [p[0] for p in ordered],
+            "charge_id": [p[1] for p in ordered],
+            "lease_s": lease_s,
+        },
+    )
+    rows = cur.fetchall()
+    return [row[0] for row in rows], [WebhookKey(*row) for row in rows if row[1] is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class NewReceipt:
+    """A delivery receipt as read; `msisdn` is the phone's."""
+
+    receipt_id: int
+    link: str
+    msisdn: int | None
+    message_id: str
+    state: str
+    error: str | None
+
+
+_RECEIPTS = """
+    WITH r AS (
+        SELECT * FROM unnest(%(receipt_id)s::bigint[], %(link)s::text[], %(msisdn)s::bigint[],
+                             %(message_id)s::text[], %(state)s::text[], %(error)s::text[])
+            AS r(receipt_id, link, msisdn, message_id, state, error)
+    ), matched AS (
+        SELECT DISTINCT ON (r.receipt_id) r.receipt_id, a.charge_id, a.prompt_no,
+               c.msisdn * 1000 + c.address_no AS key
+          FROM r
+          JOIN prompt_answer a ON a.message_id = r.message_id
+          JOIN charge c ON c.charge_id = a.charge_id AND c.msisdn = r.msisdn
+         ORDER BY r.receipt_id, a.charge_id DESC
+    ), facts AS (
+        INSERT INTO receipt (receipt_id, charge_id, prompt_no, link, msisdn, message_id, state,
+                             error, received_at)
+        SELECT r.receipt_id, m.charge_id, m.prompt_no, r.link, r.msisdn, r.message_id, r.state,
+               r.error, business_now()
+          FROM r LEFT JOIN matched m USING (receipt_id)
+        ON CONFLICT DO NOTHING
+    )
+    SELECT r.state, m.charge_id, m.prompt_no, m.key FROM r JOIN matched m USING (receipt_id)
+"""
+
+
+def record_receipts(
+    cur: Cursor, batch: Sequence[NewReceipt], *, failures: Sequence[str], lease_s: float
+) -> tuple[list[int], list[WebhookKey]]:
+    """Record receipts; one that says a prompt never arrived ends its charge, if that still waits.
+
+    Ids are unique per SMSC at best and for a while, so the phone's number must agree as well, and
+    the newest message with that id is meant.
+    """
+    cur.execute(
+        _RECEIPTS,
+        columns(batch, ("receipt_id", "link", "msisdn", "message_id", "state", "error")),
+    )
+    failed = [(row[3], row[1]) for row in cur.fetchall() if row[0] in failures and row[2] == 0]
+    return undeliverable(cur, failed, lease_s=lease_s)

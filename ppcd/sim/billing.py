@@ -113,6 +113,13 @@ class Billing:
         path = "/sim/billing/accounts/{msisdn}"
         return (Route("GET", path, self._get_account), Route("PUT", path, self._put_account))
 
+    def behave(self, msisdn: str, mode: Mode) -> None:
+        """What PUT of an account does, for whoever holds this object."""
+        account = self._accounts.account(msisdn)
+        self._accounts.put(
+            msisdn, balance_minor=account.balance_minor, currency=account.currency, mode=mode
+        )
+
     # The operator's debit interface
 
     async def _post_debit(self, request: Request) -> Answer:

@@ -1,0 +1,234 @@
+"""What every billing adapter must do, judged by the billing system's own journal.
+
+A test module brings a `world` fixture (see `World`) and a subclass of `AdapterContract`. What an
+adapter's abilities do not promise is skipped, not excused: money must agree in every case.
+"""
+
+from dataclasses import replace
+from enum import Enum, auto
+from typing import Any, Protocol
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred, gatherResults
+
+from ppcd.charge.debit import (
+    Abilities,
+    DebitAnswer,
+    Debited,
+    DebitOrder,
+    DenialReason,
+    Denied,
+    NotFound,
+    NotSent,
+    QueryAnswer,
+    Unknown,
+)
+from ppcd.charge.money import Money
+from ppcd.charge.msisdn import Msisdn
+
+PHONE = Msisdn.from_digits("380971234567")
+
+
+class Fault(Enum):
+    """How the billing system behaves for the phone of `an_order`."""
+
+    NONE = auto()
+    INSUFFICIENT = auto()
+    BARRED = auto()
+    NO_SUCH_SUBSCRIBER = auto()
+    LOST_REQUEST = auto()
+    LOST_ANSWER = auto()
+    BUSY = auto()
+    ZOMBIE = auto()
+    ERROR_BEFORE_DEBIT = auto()
+    ERROR_AFTER_DEBIT = auto()
+    GARBAGE = auto()
+    RESET = auto()
+
+
+class Adapter(Protocol):
+    name: str
+    abilities: Abilities
+
+    async def debit(self, order: DebitOrder, *, may_send: Any) -> DebitAnswer: ...
+    async def query(self, order: DebitOrder) -> QueryAnswer: ...
+    async def close(self) -> None: ...
+
+
+class World(Protocol):
+    """An adapter, the billing system it speaks to, and that system's journal."""
+
+    adapter: Adapter
+
+    def behave(self, fault: Fault) -> None: ...
+
+    async def shut_down(self) -> None:
+        """From now on connections to the billing system are refused."""
+
+    async def zombies_rise(self) -> None:
+        """Returns when late debits have been made."""
+
+    def asked(self, key: str) -> int:
+        """How many debit requests with this key have reached the billing system."""
+
+    def debited(self, key: str) -> list[tuple[str, int, str]]:
+        """MSISDN, minor units and currency of each time that money was taken for this key."""
+
+
+def an_order(key: str = "1001", **changes: Any) -> DebitOrder:
+    order = DebitOrder(
+        key=key,
+        charge_id=1001,
+        attempt=1,
+        msisdn=PHONE,
+        money=Money(2500, "UAH"),
+        merchant='GameX «Ключ» "quoted"',
+        description="250 gold\\, золото",
+        repeat=False,
+    )
+    return replace(order, **changes)
+
+
+async def debit(world: World, order: DebitOrder) -> DebitAnswer:
+    return await world.adapter.debit(order, may_send=lambda: True)
+
+
+class AdapterContract:
+    @pytest_twisted.ensureDeferred
+    async def test_a_debit_takes_exactly_the_amount_and_has_a_reference(self, world: World) -> None:
+        answer = await debit(world, an_order())
+        assert isinstance(answer, Debited)
+        assert answer.reference
+        assert world.debited("1001") == [(PHONE.digits, 2500, "UAH")]
+
+    @pytest.mark.parametrize(
+        ("fault", "reason"),
+        [
+            (Fault.INSUFFICIENT, DenialReason.INSUFFICIENT_FUNDS),
+            (Fault.BARRED, DenialReason.SERVICE_DENIED),
+            (Fault.NO_SUCH_SUBSCRIBER, DenialReason.USER_UNKNOWN),
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_a_refusal_has_its_reason_and_billings_own_code(
+        self, world: World, fault: Fault, reason: DenialReason
+    ) -> None:
+        world.behave(fault)
+        answer = await debit(world, an_order())
+        assert isinstance(answer, Denied)
+        assert answer.reason is reason
+        assert answer.code
+        assert world.debited("1001") == []
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault.LOST_REQUEST,
+            Fault.LOST_ANSWER,
+            Fault.ERROR_BEFORE_DEBIT,
+            Fault.ERROR_AFTER_DEBIT,
+            Fault.GARBAGE,
+            Fault.RESET,
+            Fault.ZOMBIE,
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_what_is_not_known_is_said_to_be_unknown(
+        self, world: World, fault: Fault
+    ) -> None:
+        world.behave(fault)
+        answer = await debit(world, an_order())
+        assert isinstance(answer, Unknown)
+        assert answer.detail
+
+    @pytest.mark.parametrize(
+        "fault", [Fault.LOST_ANSWER, Fault.ERROR_AFTER_DEBIT, Fault.GARBAGE, Fault.RESET]
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_the_same_key_again_finds_the_debit_and_takes_nothing(
+        self, world: World, fault: Fault
+    ) -> None:
+        if not world.adapter.abilities.idempotent:
+            pytest.skip("does not promise idempotency")
+        world.behave(fault)
+        await debit(world, an_order())
+        again = await debit(world, an_order(attempt=2, repeat=True))
+        assert isinstance(again, Debited)
+        assert len(world.debited("1001")) == 1
+
+    @pytest_twisted.ensureDeferred
+    async def test_the_same_key_again_repeats_a_refusal(self, world: World) -> None:
+        if not world.adapter.abilities.stores_refusals:
+            pytest.skip("does not promise to keep refusals")
+        world.behave(Fault.INSUFFICIENT)
+        refused = await debit(world, an_order())
+        world.behave(Fault.NONE)
+        assert await debit(world, an_order(attempt=2, repeat=True)) == refused
+        assert world.debited("1001") == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_the_same_key_with_another_amount_is_never_believed(self, world: World) -> None:
+        await debit(world, an_order())
+        other = await debit(world, an_order(money=Money(2600, "UAH")))
+        assert isinstance(other, Unknown)
+        assert world.debited("1001") == [(PHONE.digits, 2500, "UAH")]
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_busy_billing_was_not_sent_anything_that_counts(self, world: World) -> None:
+        world.behave(Fault.BUSY)
+        answer = await debit(world, an_order())
+        assert isinstance(answer, NotSent)
+        assert world.debited("1001") == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_refused_connection_sent_nothing(self, world: World) -> None:
+        await world.shut_down()
+        assert isinstance(await debit(world, an_order()), NotSent)
+        assert isinstance(await world.adapter.query(an_order()), NotSent | Unknown)
+        assert world.asked("1001") == 0
+
+    @pytest_twisted.ensureDeferred
+    async def test_nothing_is_sent_when_it_may_not_be(self, world: World) -> None:
+        answer = await world.adapter.debit(an_order(), may_send=lambda: False)
+        assert isinstance(answer, NotSent)
+        assert isinstance(await debit(world, an_order("1002")), Debited)
+        assert world.asked("1001") == 0
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_query_says_what_became_of_a_key(self, world: World) -> None:
+        if not world.adapter.abilities.queryable:
+            assert isinstance(await world.adapter.query(an_order()), Unknown)
+            return
+        assert isinstance(await world.adapter.query(an_order()), NotFound)
+        debited = await debit(world, an_order())
+        assert await world.adapter.query(an_order()) == debited
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_query_tells_of_a_kept_refusal(self, world: World) -> None:
+        abilities = world.adapter.abilities
+        if not (abilities.queryable and abilities.stores_refusals):
+            pytest.skip("does not promise to keep refusals and tell of them")
+        world.behave(Fault.BARRED)
+        refused = await debit(world, an_order())
+        assert await world.adapter.query(an_order()) == refused
+
+    @pytest_twisted.ensureDeferred
+    async def test_not_found_proves_nothing_while_a_debit_may_be_late(self, world: World) -> None:
+        if not world.adapter.abilities.queryable:
+            pytest.skip("does not promise to be asked")
+        world.behave(Fault.ZOMBIE)
+        await debit(world, an_order())
+        assert isinstance(await world.adapter.query(an_order()), NotFound)
+        await world.zombies_rise()
+        assert isinstance(await world.adapter.query(an_order()), Debited)
+
+    @pytest_twisted.ensureDeferred
+    async def test_many_at_once_are_each_debited_once(self, world: World) -> None:
+        keys = [str(number) for number in range(2000, 2040)]
+        answers = await gatherResults(
+            [Deferred.fromCoroutine(debit(world, an_order(key))) for key in keys]
+        )
+        assert all(isinstance(answer, Debited) for answer in answers)
+        assert len({answer.reference for answer in answers}) == len(keys)
+        assert all(len(world.debited(key)) == 1 for key in keys)

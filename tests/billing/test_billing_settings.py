@@ -1,0 +1,77 @@
+"""A wrong description of a billing system is refused before it costs money."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from ppcd.billing.settings import HttpBillingSettings
+
+URL = "https://billing.example/debits"
+
+
+def test_the_defaults_promise_nothing() -> None:
+    settings = HttpBillingSettings(url=URL)
+    abilities = settings.abilities.abilities()
+    assert not abilities.idempotent
+    assert not abilities.queryable
+    assert not abilities.stores_refusals
+    assert settings.answer.not_processed_statuses == ()
+
+
+def test_texts_from_a_file_are_read_as_what_the_key_declares() -> None:
+    settings = HttpBillingSettings.model_validate(
+        {
+            "url": URL,
+            "timeout_s": "2.5",
+            "connections_max": "4",
+            "abilities": {"idempotent": "true"},
+            "answer": {"not_processed_statuses": ["503", "429"]},
+        }
+    )
+    assert settings.timeout_s == 2.5
+    assert settings.connections_max == 4
+    assert settings.abilities.idempotent
+    assert settings.answer.not_processed_statuses == (503, 429)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"url": "ftp://billing/"}, "http"),
+        ({"url": "http://user:password@billing/"}, "without user"),
+        ({"url": URL + "/{id}"}, "{id} is not a field"),
+        ({"query_url": URL + "/{reference}"}, "{reference} is not a field"),
+        ({"method": "GET"}, "method"),
+        ({"metod": "POST"}, "metod"),
+        ({"headers": {"X Y": "1"}}, "not the name of a header"),
+        ({"headers": {"Authorization": "Bearer x"}}, "set by ppcd itself"),
+        ({"headers": {"X-Shop": "кот"}}, "printable ASCII"),
+        ({"headers": {"X-Shop": "a\r\nb"}}, "printable ASCII"),
+        ({"headers": {"X-Shop": "{shop}"}}, "{shop} is not a field"),
+        ({"body": {}}, "at least 1"),
+        ({"body": {"sum": "amount"}}, "the key must be"),
+        ({"body": {"sum": "price"}}, "body"),
+        ({"timeout_s": 0}, "greater than 0"),
+        ({"abilities": {"queryable": True}}, "needs a query_url"),
+        ({"abilities": {"stores_refusals": True}}, "needs idempotent"),
+        ({"abilities": {"reserving": True}}, "neither reserve"),
+        ({"abilities": {"reversible": True}}, "neither reserve"),
+        ({"credentials_file": "a", "credentials_credential": "b"}, "not both"),
+        ({"answer": {"refused": ["debited"]}}, "both debited and refused"),
+        ({"answer": {"statuses": [200, 503], "not_processed_statuses": [503]}}, "two things"),
+        ({"answer": {"statuses": [200, 404]}}, "two things"),
+        ({"answer": {"reasons": {"no": "USER_DECLINED"}}}, "not a reason that billing gives"),
+        ({"answer": {"other_reasons": "CONFIRMATION_TIMEOUT"}}, "not a reason that billing"),
+        ({"answer": {"reasons": {"no": "BAD_LUCK"}}}, "reasons"),
+    ],
+)
+def test_a_wrong_description_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        HttpBillingSettings.model_validate({"url": URL, **change})
+    assert message in str(raised.value)
+
+
+def test_the_key_may_travel_in_a_header_or_the_url() -> None:
+    HttpBillingSettings(url=URL, body={"sum": "amount"}, headers={"Idempotency-Key": "{key}"})
+    HttpBillingSettings(url=URL + "/{key}", method="PUT", body={"sum": "amount"})

@@ -8,7 +8,7 @@ Refuses to follow redirects, to retry, and to know what is in a body.
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
@@ -26,6 +26,8 @@ __all__ = ["Answer", "Client", "ClientTls", "NoAnswer", "NotSent"]
 Reactor: TypeAlias = Any
 
 _CLOSE_TIMEOUT_S = 2.0
+
+_T = TypeVar("_T")
 
 
 class NotSent(Exception):
@@ -160,22 +162,16 @@ class Client:
     async def _within(
         self, timeout_s: float, work: Coroutine[Any, Any, Answer], progress: _Progress
     ) -> Answer:
-        running: Deferred[Answer] = Deferred.fromCoroutine(work)
-        timer = self._reactor.callLater(timeout_s, running.cancel)
         try:
-            return await running
-        except (NotSent, NoAnswer):
+            return await _bounded(self._reactor, timeout_s, work)
+        except (NotSent, NoAnswer, CancelledError):
             raise
-        except CancelledError as exc:
-            if timer.active():
-                raise  # the caller's own doing
+        except TimeoutError as exc:
             failure = f"timeout {progress.step}"
             raise (NoAnswer if progress.written else NotSent)(failure) from exc
         except Exception as exc:
             failure = f"{progress.step}: {_said(exc)}"
             raise (NoAnswer if progress.written else NotSent)(failure) from exc
-        finally:
-            _stop(None, timer)
 
     async def _acquire(
         self, host: _Host, where: Url, progress: _Progress, connect_timeout_s: float
@@ -201,19 +197,15 @@ class Client:
     ) -> Connection:
         progress.step = "connecting"
         host.connecting += 1
-        running = Deferred.fromCoroutine(self._connect(host, where))
-        timer = self._reactor.callLater(connect_timeout_s, running.cancel)
         connection = None
         try:
-            connection = await running
+            work = self._connect(host, where)
+            connection = await _bounded(self._reactor, connect_timeout_s, work)
             host.members.add(connection)
             return connection
-        except CancelledError as exc:
-            if timer.active():
-                raise
+        except TimeoutError as exc:
             raise NotSent("timeout connecting") from exc
         finally:
-            _stop(None, timer)
             host.connecting -= 1
             if connection is None:
                 host.wake_one()
@@ -296,6 +288,32 @@ class Client:
             host.wake_one()
         gone = self._alive.pop(connection)
         gone.callback(None)
+
+
+async def _bounded(reactor: Reactor, seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
+    """What `work` gives; TimeoutError after `seconds`; CancelledError when the caller cancels.
+
+    Those who are cancelled below say so in words of their own: only we know who meant what.
+    """
+    ended_by: Exception | None = None
+
+    def end(reason: Exception) -> None:
+        nonlocal ended_by
+        ended_by = reason
+        running.cancel()
+
+    running = Deferred.fromCoroutine(work)
+    outcome: Deferred[_T] = Deferred(lambda _: end(CancelledError()))
+    running.chainDeferred(outcome)
+    timer = reactor.callLater(seconds, end, TimeoutError())
+    try:
+        return await outcome
+    except Exception as exc:
+        if ended_by is not None:
+            raise ended_by from exc
+        raise
+    finally:
+        _stop(None, timer)
 
 
 def _stop(result: Any, timer: Any) -> Any:

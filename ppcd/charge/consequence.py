@@ -1,7 +1,8 @@
 """What a reply does that did not decide its charge in the first round: a pure function.
 
-The clear yes and no are settled by one statement in bulk. Here is the rest: unclear words, wrong codes, answers
-that come too early or too late. Refuses to know the words themselves (`reading` does) and how effects are stored.
+The clear yes and no are settled by one statement in bulk. Here is the rest: unclear words, wrong
+codes, answers that come too early or too late. Refuses to know the words themselves (`reading`
+does) and how effects are stored.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ Owns what a reader is told. Refuses to know how a charge comes into being or is 
 
 from collections.abc import Iterable, Sequence
 
-from ppcd.store.rows import ChargeRow
+from ppcd.store.rows import ChargeRow, Ended, webhook_key
 from ppcd.store.sql import END, Cursor
 
 _GET = """
@@ -19,10 +19,11 @@ _GET = """
 """
 
 
-def get(cur: Cursor, charge_ids: Sequence[int]) -> dict[int, ChargeRow]:
-    """The charges of these ids; those that do not exist are missing from the answer."""
+def get(cur: Cursor, charge_ids: Sequence[int]) -> list[ChargeRow | None]:
+    """The charges of these ids, in their order; None for one that does not exist."""
     cur.execute(_GET, [list(charge_ids)])
-    return {row[0]: ChargeRow(*row) for row in cur.fetchall()}
+    found = {row[0]: ChargeRow(*row) for row in cur.fetchall()}
+    return [found.get(charge_id) for charge_id in charge_ids]
 
 
 _SETTLED = """
@@ -50,16 +51,13 @@ _CANCEL = (
     )"""
     + END
     + """
-    SELECT o.charge_id, w.sequence FROM ended_outcome o LEFT JOIN ended_webhook w USING (charge_id)
+    SELECT w.sequence FROM ended_outcome o LEFT JOIN ended_webhook w USING (charge_id)
 """
 )
 
 
-def cancel(
-    cur: Cursor, charge_id: int, *, partner_id: int, lease_s: float
-) -> tuple[bool, int | None]:
-    """End a charge that nobody has answered: (whether this call did, the notification's number)."""
-    row = cur.execute(
-        _CANCEL, {"charge_id": charge_id, "partner_id": partner_id, "lease_s": lease_s}
-    ).fetchone()
-    return (False, None) if row is None else (True, row[1])
+def cancel(cur: Cursor, charge_id: int, *, partner_id: int, lease_s: float) -> Ended | None:
+    """End a partner's charge that nobody has answered; None when there is no such thing to end."""
+    values = {"charge_id": charge_id, "partner_id": partner_id, "lease_s": lease_s}
+    row = cur.execute(_CANCEL, values).fetchone()
+    return None if row is None else Ended(charge_id, "cancelled", webhook_key(charge_id, row[0]))

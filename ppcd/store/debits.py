@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from ppcd.store.rows import DebitJob, PromptNo, WebhookKey
+from ppcd.store.rows import DebitJob, Ended, PromptKey, PromptNo, webhook_key
 from ppcd.store.sql import END, Cursor, columns
 
 # An attempt to debit without a result: a crash, or an answer that is still to come.
@@ -103,18 +103,10 @@ _INTEND = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class BeginResult:
-    """By charge_id: the attempts begun, the charges denied for being too late, and their work."""
-
-    begun: dict[int, Begun]
-    denied: list[int]
-    webhooks: list[WebhookKey]
-    prompts: list[tuple[int, int]]
-
-
-def begin(cur: Cursor, batch: Sequence[Intent], *, node: str, lease_s: float) -> BeginResult:
-    """Record attempts before they are made. What is missing from the answer must not be made.
+def begin(
+    cur: Cursor, batch: Sequence[Intent], *, node: str, lease_s: float
+) -> list[Begun | Ended | None]:
+    """Record attempts before they are made. None: it must not be made, others see to the job.
 
     An earlier attempt without a result makes the charge doubtful from the moment it was intended.
     A debit that was not begun in time, and of which nothing can have reached billing, is denied.
@@ -158,8 +150,8 @@ def begin(cur: Cursor, batch: Sequence[Intent], *, node: str, lease_s: float) ->
         )
         for c in late
     ]
-    denied, webhooks, prompts = _end(cur, ends, lease_s)
-    return BeginResult(begun, denied, webhooks, prompts)
+    ended = _end(cur, ends, lease_s)
+    return [begun.get(i.charge_id) or ended.get(i.charge_id) for i in batch]
 
 
 class Next(StrEnum):
@@ -187,18 +179,6 @@ class Result:
     reference: str | None = None
     detail: str = ""
     delay_s: float = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What recording a batch of results led to."""
-
-    succeeded: list[int]
-    denied: list[int]
-    #: Seconds from the confirming reply to this commit, for those succeeded.
-    paid_s: list[float]
-    webhooks: list[WebhookKey]
-    prompts: list[tuple[int, int]]
 
 
 _INSERT_RESULTS = """
@@ -251,18 +231,22 @@ _END = (
           JOIN charge c ON c.charge_id = e.charge_id
         RETURNING charge_id, prompt_no
     )
-    SELECT g.charge_id, extract(epoch FROM o.decided_at - g.confirmed_at)::float8, h.sequence,
-           n.prompt_no
+    SELECT e.charge_id, e.state, extract(epoch FROM o.decided_at - g.confirmed_at)::float8,
+           h.sequence, n.prompt_no
       FROM gone g
+      JOIN ended e USING (charge_id)
       JOIN ended_outcome o USING (charge_id)
+      JOIN notices n USING (charge_id)
       LEFT JOIN ended_webhook h USING (charge_id)
-      LEFT JOIN notices n USING (charge_id)
 """
 )
 
 
-def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> Recorded:
-    """Record results and carry out the decisions; one that comes after the end is only recorded."""
+def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> list[Ended | None]:
+    """Record results and carry out the decisions; the charges that ended by it.
+
+    A result that comes after the end is only recorded.
+    """
     attempts = [r for r in batch if r.attempt > 0]
     if attempts:
         names = ("charge_id", "attempt", "result", "reason", "reference", "detail")
@@ -273,26 +257,17 @@ def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> Recorded:
     if going_on:
         cur.execute(_GO_ON, columns(going_on, ("charge_id", "attempt", "next", "delay_s")))
     ends = [r for r in batch if r.next in (Next.SUCCEEDED, Next.DENIED)]
-    paid = {r.charge_id for r in ends if r.next is Next.SUCCEEDED}
-    rows = _end_rows(cur, ends, lease_s)
-    return Recorded(
-        succeeded=[row[0] for row in rows if row[0] in paid],
-        denied=[row[0] for row in rows if row[0] not in paid],
-        paid_s=[row[1] for row in rows if row[0] in paid],
-        webhooks=[WebhookKey(row[0], row[2]) for row in rows if row[2] is not None],
-        prompts=[(row[0], row[3]) for row in rows if row[3] is not None],
-    )
+    ended = _end(cur, ends, lease_s)
+    return [ended.get(r.charge_id) if r in ends else None for r in batch]
 
 
 def _by_charge(result: Result) -> int:
     return result.charge_id
 
 
-def _end_rows(
-    cur: Cursor, ends: Sequence[Result], lease_s: float
-) -> list[tuple[int, float, int | None, int | None]]:
+def _end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended]:
     if not ends:
-        return []
+        return {}
     ordered = sorted(ends, key=_by_charge)
     cur.execute(
         _END,
@@ -304,15 +279,13 @@ def _end_rows(
             "not_debited_no": PromptNo.NOT_DEBITED,
         },
     )
-    return [(row[0], row[1], row[2], row[3]) for row in cur.fetchall()]
-
-
-def _end(
-    cur: Cursor, ends: Sequence[Result], lease_s: float
-) -> tuple[list[int], list[WebhookKey], list[tuple[int, int]]]:
-    rows = _end_rows(cur, ends, lease_s)
-    return (
-        [row[0] for row in rows],
-        [WebhookKey(row[0], row[2]) for row in rows if row[2] is not None],
-        [(row[0], row[3]) for row in rows if row[3] is not None],
-    )
+    return {
+        charge_id: Ended(
+            charge_id,
+            state,
+            webhook_key(charge_id, sequence),
+            PromptKey(charge_id, prompt_no),
+            paid_s if state == "succeeded" else None,
+        )
+        for charge_id, state, paid_s, sequence, prompt_no in cur.fetchall()
+    }

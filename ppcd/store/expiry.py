@@ -3,7 +3,7 @@
 Owns that expiring is the same act as confirming, on the same row. Refuses to know timers.
 """
 
-from ppcd.store.rows import WebhookKey
+from ppcd.store.rows import Ended, webhook_key
 from ppcd.store.sql import END, Cursor
 
 # In the order of the keys, and past rows that a confirmation has locked: those decide themselves.
@@ -39,14 +39,10 @@ _EXPIRE = (
 )
 
 
-def expire(
-    cur: Cursor, *, limit: int, lease_s: float
-) -> tuple[list[tuple[int, str]], list[WebhookKey]]:
-    """End the charges whose time is over, at most `limit`: ((charge_id, state), notifications)."""
+def expire(cur: Cursor, *, limit: int, lease_s: float) -> list[Ended]:
+    """End the charges whose time is over, the oldest first, at most `limit`."""
     cur.execute(_EXPIRE, {"limit": limit, "lease_s": lease_s})
-    rows = cur.fetchall()
-    ended = [(row[0], row[1]) for row in rows]
-    return ended, [WebhookKey(row[0], row[2]) for row in rows if row[2] is not None]
+    return [Ended(row[0], row[1], webhook_key(row[0], row[2])) for row in cur.fetchall()]
 
 
 # Free holds are kept for a week more: while a row is there, its address counts as used lately.

@@ -54,31 +54,29 @@ _LOAD = f"""
      WHERE j.dead_since IS NULL
 """
 
-_CLAIM = f"""
+_CLAIM = """
     WITH due AS MATERIALIZED (
         SELECT ctid FROM webhook_job
          WHERE dead_since IS NULL AND run_at <= (SELECT business_now())
          ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-    ), j AS (
-        UPDATE webhook_job q
-           SET run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
-          FROM due WHERE q.ctid = due.ctid
-        RETURNING q.*
     )
-    SELECT {_COLUMNS} FROM j {_JOINS}
+    UPDATE webhook_job j SET run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
+      FROM due WHERE j.ctid = due.ctid
+ RETURNING j.charge_id, j.sequence
 """
 
 
-def load(cur: Cursor, keys: Sequence[WebhookKey]) -> list[Due]:
-    """The notifications of these keys that are still due."""
+def load(cur: Cursor, keys: Sequence[WebhookKey]) -> list[Due | None]:
+    """The notifications of these keys; None for one that is due no more."""
     cur.execute(_LOAD, columns(keys, ("charge_id", "sequence")))
-    return [Due(*row) for row in cur.fetchall()]
+    found = {(row[0], row[1]): Due(*row) for row in cur.fetchall()}
+    return [found.get((key.charge_id, key.sequence)) for key in keys]
 
 
-def claim(cur: Cursor, *, limit: int, lease_s: float) -> list[Due]:
+def claim(cur: Cursor, *, limit: int, lease_s: float) -> list[WebhookKey]:
     """Take over notifications that are overdue, whoever had them."""
     cur.execute(_CLAIM, {"limit": limit, "lease_s": lease_s})
-    return [Due(*row) for row in cur.fetchall()]
+    return [WebhookKey(*row) for row in cur.fetchall()]
 
 
 _RELEASE = """
@@ -147,7 +145,7 @@ _AGAIN = """
 """
 
 
-def record(cur: Cursor, batch: Sequence[Delivery]) -> None:
+def record(cur: Cursor, batch: Sequence[Delivery]) -> list[None]:
     """Record attempts and what follows them."""
     ordered = sorted(batch, key=lambda d: (d.charge_id, d.sequence))
     names = ("charge_id", "sequence", "attempt", "result")
@@ -158,3 +156,4 @@ def record(cur: Cursor, batch: Sequence[Delivery]) -> None:
     again = [d for d in ordered if d.result in (Told.LATER, Told.DEAD)]
     if again:
         cur.execute(_AGAIN, columns(again, (*names, "delay_s")))
+    return [None for _ in batch]

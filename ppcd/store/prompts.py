@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ppcd.store.rows import PromptJob, WebhookKey
+from ppcd.store.rows import Ended, PromptJob, PromptKey, webhook_key
 from ppcd.store.sql import END, Cursor, columns
 
 _JOB_COLUMNS = """
@@ -41,9 +41,9 @@ _CLAIM = f"""
 """
 
 
-def load(cur: Cursor, keys: Sequence[tuple[int, int]]) -> list[PromptJob]:
-    """The jobs of these (charge_id, prompt_no) that still exist."""
-    cur.execute(_LOAD, {"charge_id": [k[0] for k in keys], "prompt_no": [k[1] for k in keys]})
+def load(cur: Cursor, keys: Sequence[PromptKey]) -> list[PromptJob]:
+    """The jobs of these keys that still exist."""
+    cur.execute(_LOAD, columns(keys, ("charge_id", "prompt_no")))
     return [PromptJob(*row) for row in cur.fetchall()]
 
 
@@ -61,16 +61,10 @@ _RELEASE = """
 """
 
 
-def release(cur: Cursor, keys: Sequence[tuple[int, int]], *, delay_s: float = 0) -> None:
+def release(cur: Cursor, keys: Sequence[PromptKey], *, delay_s: float = 0) -> None:
     """Give jobs back that nothing was done about."""
-    cur.execute(
-        _RELEASE,
-        {
-            "charge_id": [k[0] for k in keys],
-            "prompt_no": [k[1] for k in keys],
-            "delay_s": [delay_s for _ in keys],
-        },
-    )
+    names = ("charge_id", "prompt_no")
+    cur.execute(_RELEASE, columns(keys, names) | {"delay_s": [delay_s for _ in keys]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +120,11 @@ class Go:
     left_s: float
 
 
-def begin(cur: Cursor, batch: Sequence[Writing], *, lease_s: float) -> dict[tuple[int, int], Go]:
-    """Commit before the first byte: the prompts are written from now on. By (charge_id, prompt_no).
+def begin(cur: Cursor, batch: Sequence[Writing], *, lease_s: float) -> list[Go | None]:
+    """Commit before the first byte: the prompts count as written from now on.
 
-    What is missing from the answer must not be written: the charge was answered, cancelled or ran
-    out of time meanwhile; its job is gone.
+    None: it must not be written, for the charge was answered, cancelled or ran out of time
+    meanwhile; its job is gone.
     """
     ordered = sorted(batch, key=lambda w: (w.key, w.prompt_no))
     asking = [w for w in ordered if w.prompt_no < 100]
@@ -148,7 +142,7 @@ def begin(cur: Cursor, batch: Sequence[Writing], *, lease_s: float) -> dict[tupl
     )
     refused = [w for w in ordered if (w.charge_id, w.prompt_no) not in allowed]
     cur.execute(_DROP, columns(refused, ("charge_id", "prompt_no")))
-    return allowed
+    return [allowed.get((w.charge_id, w.prompt_no)) for w in batch]
 
 
 class Next(StrEnum):
@@ -212,8 +206,8 @@ _FAILED_ALREADY = """
 
 def finish(
     cur: Cursor, batch: Sequence[Answered], *, failures: Sequence[str], lease_s: float
-) -> tuple[list[int], list[WebhookKey]]:
-    """Record the SMSC's answers and what follows: (charges ended here, notifications due).
+) -> list[Ended | None]:
+    """Record the SMSC's answers and what follows; the charges that ended by it.
 
     `failures` are the receipt states that say the phone will never get it.
     """
@@ -230,16 +224,22 @@ def finish(
     if later:
         cur.execute(_RELEASE, columns(later, ("charge_id", "prompt_no", "delay_s")))
     failed = _overtaken(cur, batch, failures)
-    ended = [
-        a
-        for a in batch
-        if a.prompt_no == 0
+    lost = [
+        a.prompt_no == 0
         and (
             a.next is Next.UNDELIVERABLE
             or any(message_id in failed for _, message_id in a.segments if message_id)
         )
+        for a in batch
     ]
-    return undeliverable(cur, [(a.key, a.charge_id) for a in ended], lease_s=lease_s)
+    ended = _end(
+        cur,
+        [(a.key, a.charge_id) for a, is_lost in zip(batch, lost, strict=True) if is_lost],
+        lease_s,
+    )
+    return [
+        ended.get(a.charge_id) if is_lost else None for a, is_lost in zip(batch, lost, strict=True)
+    ]
 
 
 def _overtaken(cur: Cursor, batch: Sequence[Answered], failures: Sequence[str]) -> set[str]:
@@ -250,12 +250,10 @@ def _overtaken(cur: Cursor, batch: Sequence[Answered], failures: Sequence[str]) 
     return {row[0] for row in cur.fetchall()}
 
 
-def undeliverable(
-    cur: Cursor, prompts: Sequence[tuple[int, int]], *, lease_s: float
-) -> tuple[list[int], list[WebhookKey]]:
-    """End charges, given as (key, charge_id), whose prompt can't reach the phone."""
+def _end(cur: Cursor, prompts: Sequence[tuple[int, int]], lease_s: float) -> dict[int, Ended]:
+    """End charges, given as (key, charge_id), whose prompt can't reach the phone; by charge_id."""
     if not prompts:
-        return [], []
+        return {}
     ordered = sorted(prompts)
     cur.execute(
         _UNDELIVERABLE,
@@ -265,8 +263,10 @@ def undeliverable(
             "lease_s": lease_s,
         },
     )
-    rows = cur.fetchall()
-    return [row[0] for row in rows], [WebhookKey(*row) for row in rows if row[1] is not None]
+    return {
+        row[0]: Ended(row[0], "undeliverable", webhook_key(row[0], row[1]))
+        for row in cur.fetchall()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,13 +301,14 @@ _RECEIPTS = """
           FROM r LEFT JOIN matched m USING (receipt_id)
         ON CONFLICT DO NOTHING
     )
-    SELECT r.state, m.charge_id, m.prompt_no, m.key FROM r JOIN matched m USING (receipt_id)
+    SELECT r.receipt_id, r.state, m.charge_id, m.prompt_no, m.key
+      FROM r JOIN matched m USING (receipt_id)
 """
 
 
 def record_receipts(
     cur: Cursor, batch: Sequence[NewReceipt], *, failures: Sequence[str], lease_s: float
-) -> tuple[list[int], list[WebhookKey]]:
+) -> list[Ended | None]:
     """Record receipts; one that says a prompt never arrived ends its charge, if that still waits.
 
     Ids are unique per SMSC at best and for a while, so the phone's number must agree as well, and
@@ -317,5 +318,10 @@ def record_receipts(
         _RECEIPTS,
         columns(batch, ("receipt_id", "link", "msisdn", "message_id", "state", "error")),
     )
-    failed = [(row[3], row[1]) for row in cur.fetchall() if row[0] in failures and row[2] == 0]
-    return undeliverable(cur, failed, lease_s=lease_s)
+    failed = {
+        row[0]: (row[4], row[2]) for row in cur.fetchall() if row[1] in failures and row[3] == 0
+    }
+    ended = _end(cur, sorted(set(failed.values())), lease_s)
+    return [
+        ended.pop(failed[r.receipt_id][1], None) if r.receipt_id in failed else None for r in batch
+    ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ppcd.charge.consequence import Effect, Situation, consequence
 from ppcd.charge.reading import Verdict
 from ppcd.charge.rules import State
-from ppcd.store.rows import DebitJob, NewReply, PromptNo, WebhookKey
+from ppcd.store.rows import DebitJob, NewReply, PromptKey, PromptNo, WebhookKey, webhook_key
 from ppcd.store.sql import END, Cursor, columns
 
 
@@ -22,7 +22,7 @@ class Settled:
     charge_id: int | None = None
     debit: DebitJob | None = None
     webhook: WebhookKey | None = None
-    prompt: tuple[int, int] | None = None  # (charge_id, prompt_no)
+    prompt: PromptKey | None = None
 
 
 _REPLY_NAMES = (
@@ -89,10 +89,10 @@ CONFIRM = (
 )
 
 
-def confirm(cur: Cursor, batch: Sequence[NewReply], *, lease_s: float) -> dict[int, Settled]:
-    """Settle the clear answers of a batch in one statement; by reply_id, those it settled.
+def confirm(cur: Cursor, batch: Sequence[NewReply], *, lease_s: float) -> list[Settled | None]:
+    """Settle the clear answers of a batch in one statement; None for those it did not settle.
 
-    No two replies of a batch have the same key. What it leaves out is for `look_again`. A batch
+    No two replies of a batch have the same key. What it leaves is for `look_again`. A batch
     that was applied before settles nothing: ask `settled_before` first.
     """
     ordered = sorted(batch, key=lambda reply: reply.key or 0)
@@ -113,9 +113,9 @@ def confirm(cur: Cursor, batch: Sequence[NewReply], *, lease_s: float) -> dict[i
             job = DebitJob(charge_id, partner_id, msisdn, amount, currency, billing, attempts=0)
             settled[reply_id] = Settled(Effect.CONFIRMED, charge_id, debit=job)
         else:
-            webhook = None if sequence is None else WebhookKey(charge_id, sequence)
+            webhook = webhook_key(charge_id, sequence)
             settled[reply_id] = Settled(Effect.DECLINED, charge_id, webhook=webhook)
-    return settled
+    return [settled.get(reply.reply_id) for reply in batch]
 
 
 _BEFORE = """
@@ -214,8 +214,8 @@ def look_again(
     reprompts_max: int,
     wrong_codes_max: int,
     lease_s: float,
-) -> dict[int, Settled]:
-    """Record the replies that settled nothing, and do what they call for, by reply_id.
+) -> list[Settled]:
+    """Record the replies that settled nothing, and do what they call for.
 
     `untrusted` names the links whose replies are only recorded. No two replies of a batch have the
     same key.
@@ -269,15 +269,15 @@ def look_again(
             "effect": [effects[r.reply_id] for r in batch],
         },
     )
-    return {
-        r.reply_id: Settled(
+    return [
+        Settled(
             effects[r.reply_id],
             charges[r.reply_id],
             webhook=webhooks.get(r.reply_id),
             prompt=prompts.get(r.reply_id),
         )
         for r in batch
-    }
+    ]
 
 
 class _Work:
@@ -325,7 +325,7 @@ class _Work:
             r.reply_id: counted[r.key] for r in asked if r.key in counted and r.reply_id in may_ask
         }
 
-    def notices(self, counted: dict[int, tuple[object, ...]]) -> dict[int, tuple[int, int]]:
+    def notices(self, counted: dict[int, tuple[object, ...]]) -> dict[int, PromptKey]:
         """Insert the texts to be sent; by reply_id, the job's key."""
         jobs: dict[int, tuple[object, ...]] = {}
         for reply_id, (key, charge_id, reprompts, code, expires_at) in counted.items():
@@ -348,7 +348,7 @@ class _Work:
         self._cur.execute(_NOTICE_JOBS, values | {"lease_s": self._lease_s})
         made = set(self._cur.fetchall())
         return {
-            reply_id: (int(str(job[0])), int(str(job[1])))
+            reply_id: PromptKey(int(str(job[0])), int(str(job[1])))
             for reply_id, job in jobs.items()
             if (job[0], job[1]) in made
         }

@@ -122,7 +122,7 @@ class PromptJob:
 
 @dataclass(frozen=True, slots=True)
 class NewReply:
-    """An MO as read. `key` is None when it can mean no charge: no subscriber, or no address of ours."""
+    """An MO as read. `key` is None when it can mean no charge: no subscriber, no address of ours."""
 
     reply_id: int
     key: int | None
@@ -158,3 +158,28 @@ class WebhookKey:
 
     charge_id: int
     sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptKey:
+    """One text that is to be written."""
+
+    charge_id: int
+    prompt_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A charge came to its end in this transaction; its work is leased to this node."""
+
+    charge_id: int
+    state: str
+    webhook: WebhookKey | None = None
+    prompt: PromptKey | None = None
+    #: Seconds from the confirming reply to this commit.
+    paid_s: float | None = None
+
+
+def webhook_key(charge_id: int, sequence: int | None) -> WebhookKey | None:
+    """The notification of a charge, if there is somewhere to tell it."""
+    return None if sequence is None else WebhookKey(charge_id, sequence)

@@ -1,0 +1,105 @@
+"""The default wording: what the subscriber is told, per language and occasion.
+
+Owns sentences, and nothing else: how a template is read and fitted is `texts`' business.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Kind(StrEnum):
+    """On what occasion the text is sent."""
+
+    PROMPT = "prompt"
+    PROMPT_CODE = "prompt_code"
+    REPROMPT = "reprompt"
+    REPROMPT_CODE = "reprompt_code"
+    RECEIPT = "receipt"
+    NOT_DEBITED = "not_debited"
+    LATE_YES = "late_yes"
+    LATE_NO = "late_no"
+
+
+LANGUAGES: Final = ("uk", "ru", "en")
+
+
+# A prompt has two forms: what is bought beside its price; or, where that would push the yes-word
+# out of the first segment, at the end.
+def _prompt(ask: str, end: str) -> str:
+    return (
+        f"{{merchant}}[: {{description}}], {{amount}} {{currency}}. {ask}{end}\n"
+        f"{{merchant}}, {{amount}} {{currency}}. {ask}{end}[. {{description}}]"
+    )
+
+
+_UK: Final = {
+    Kind.PROMPT: _prompt("Для підтвердження оплати, надішліть ТАК", " у відповідь"),
+    Kind.PROMPT_CODE: _prompt("Для підтвердження оплати, надішліть ТАК {code}", " у відповідь"),
+    Kind.REPROMPT: (
+        "{merchant}, {amount} {currency}. Відповідь незрозуміла: надішліть лише ТАК або НІ"
+    ),
+    Kind.REPROMPT_CODE: (
+        "{merchant}, {amount} {currency}. "
+        "Відповідь незрозуміла: надішліть ТАК {code} (з пробілом) або НІ"
+    ),
+    Kind.RECEIPT: "Сплачено {amount} {currency}: {merchant}[, {description}][. Чек {reference}]",
+    Kind.NOT_DEBITED: (
+        "Оплата не пройшла, нічого не списано: {merchant}[, {description}], {amount} {currency}"
+    ),
+    Kind.LATE_YES: (
+        "Час вийшов, нічого не списано: {merchant}[, {description}], {amount} {currency}"
+    ),
+    Kind.LATE_NO: (
+        "Оплата вже обробляється, скасувати її не можна: {merchant}, {amount} {currency}. "
+        "Зверніться до служби підтримки"
+    ),
+}
+
+_RU: Final = {
+    Kind.PROMPT: _prompt("Для подтверждения оплаты, отправьте ДА", " в ответ"),
+    Kind.PROMPT_CODE: _prompt("Для подтверждения оплаты, отправьте ДА {code}", " в ответ"),
+    Kind.REPROMPT: (
+        "{merchant}, {amount} {currency}. Ответ непонятен: отправьте только ДА или НЕТ"
+    ),
+    Kind.REPROMPT_CODE: (
+        "{merchant}, {amount} {currency}. Ответ непонятен: отправьте ДА {code} (с пробелом) или НЕТ"
+    ),
+    Kind.RECEIPT: "Оплачено {amount} {currency}: {merchant}[, {description}][. Чек {reference}]",
+    Kind.NOT_DEBITED: (
+        "Оплата не прошла, ничего не списано: {merchant}[, {description}], {amount} {currency}"
+    ),
+    Kind.LATE_YES: (
+        "Время истекло, ничего не списано: {merchant}[, {description}], {amount} {currency}"
+    ),
+    Kind.LATE_NO: (
+        "Оплата уже обрабатывается, отменить её нельзя: {merchant}, {amount} {currency}. "
+        "Обратитесь в поддержку"
+    ),
+}
+
+_EN: Final = {
+    Kind.PROMPT: _prompt("To confirm the payment, reply YES", ""),
+    Kind.PROMPT_CODE: _prompt("To confirm the payment, reply YES {code}", ""),
+    Kind.REPROMPT: ("{merchant}, {amount} {currency}. Answer not understood: reply only YES or NO"),
+    Kind.REPROMPT_CODE: (
+        "{merchant}, {amount} {currency}. "
+        "Answer not understood: reply YES {code} (with the space) or NO"
+    ),
+    Kind.RECEIPT: "Paid {amount} {currency}: {merchant}[, {description}][. Receipt {reference}]",
+    Kind.NOT_DEBITED: (
+        "The payment failed, nothing was charged: {merchant}[, {description}], {amount} {currency}"
+    ),
+    Kind.LATE_YES: (
+        "Time is over, nothing was charged: {merchant}[, {description}], {amount} {currency}"
+    ),
+    Kind.LATE_NO: (
+        "The payment is already under way and can't be stopped: {merchant}, "
+        "{amount} {currency}. Please ask the support"
+    ),
+}
+
+TEMPLATES: Final[Mapping[str, Mapping[Kind, str]]] = MappingProxyType(
+    {"uk": MappingProxyType(_UK), "ru": MappingProxyType(_RU), "en": MappingProxyType(_EN)}
+)

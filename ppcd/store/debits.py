@@ -20,16 +20,28 @@ _OPEN_SINCE = """
                AND NOT EXISTS (SELECT FROM debit_result r
                                 WHERE r.charge_id = d.charge_id AND r.attempt = d.attempt))"""
 
+_LAST_SENT = """
+           (SELECT max(d.intended_at) FROM debit_attempt d
+             WHERE d.charge_id = j.charge_id AND d.kind = 'debit'
+               AND NOT EXISTS (SELECT FROM debit_result r
+                                WHERE r.charge_id = d.charge_id AND r.attempt = d.attempt
+                                  AND r.result = 'not_sent'))"""
+
 _CLAIM = f"""
     WITH due AS MATERIALIZED (
         SELECT ctid FROM debit_job
          WHERE review_since IS NULL AND run_at <= (SELECT business_now())
          ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ), j AS (
+        UPDATE debit_job q SET run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
+          FROM due WHERE q.ctid = due.ctid
+        RETURNING q.*
     )
-    UPDATE debit_job j SET run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
-      FROM due WHERE j.ctid = due.ctid
- RETURNING j.charge_id, j.partner_id, j.msisdn, j.amount_minor, j.currency, j.billing, j.attempts,
-           extract(epoch FROM business_now() - coalesce(j.doubt_since, {_OPEN_SINCE}))::float8
+    SELECT j.charge_id, j.partner_id, j.msisdn, j.amount_minor, j.currency, j.billing, j.attempts,
+           j.plan, o.since IS NOT NULL,
+           extract(epoch FROM business_now() - coalesce(j.doubt_since, o.since))::float8,
+           extract(epoch FROM business_now() - {_LAST_SENT})::float8
+      FROM j CROSS JOIN LATERAL (SELECT {_OPEN_SINCE} AS since) o
 """
 
 
@@ -58,8 +70,7 @@ class Begun:
     #: What the adapter sends along.
     merchant: str
     description: str
-    #: An earlier attempt may have reached billing: since when, and how long ago. None: this is the
-    #: first one that can have.
+    #: How long ago an earlier attempt may have reached billing. None: this is the first that can.
     doubt_s: float | None
 
 
@@ -71,7 +82,7 @@ class Intent:
     attempt: int
     query: bool
     #: The worker knows that billing may have debited already.
-    repeat: bool
+    repeat: bool = False
 
 
 _LOCK = f"""
@@ -115,7 +126,7 @@ def begin(
     cur.execute(_LOCK, [sorted(wanted)])
     taken: list[tuple[Intent, datetime | None]] = []
     begun: dict[int, Begun] = {}
-    late: list[int] = []
+    late: list[tuple[int, int]] = []
     for (
         charge_id,
         attempts,
@@ -133,7 +144,7 @@ def begin(
         if doubt_since is not None and not (intent.repeat or intent.query):
             continue  # it became doubtful under another node: this worker's plan is no longer right
         if doubt_since is None and now > start_by:
-            late.append(charge_id)
+            late.append((charge_id, attempts))
             continue
         doubt_s = None if doubt_since is None else (now - doubt_since).total_seconds()
         begun[charge_id] = Begun(intent.attempt, merchant, description, doubt_s)
@@ -179,6 +190,8 @@ class Result:
     reference: str | None = None
     detail: str = ""
     delay_s: float = 0
+    #: After a doubt: what the next attempt is.
+    plan: str = "debit"
 
 
 _INSERT_RESULTS = """
@@ -192,25 +205,29 @@ _INSERT_RESULTS = """
 # A doubt begins with the attempt that may have reached billing, not with the missing answer.
 _GO_ON = """
     UPDATE debit_job j
-       SET run_at = t.now + make_interval(secs => w.delay_s),
+       SET run_at = t.now + make_interval(secs => w.delay_s), plan = w.plan,
            doubt_since = CASE WHEN w.next = 'again' THEN j.doubt_since
                               ELSE coalesce(j.doubt_since, d.intended_at, t.now) END,
            review_since = CASE WHEN w.next = 'review' THEN t.now END
       FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(next)s::text[],
-                  %(delay_s)s::float8[]) AS w(charge_id, attempt, next, delay_s)
+                  %(delay_s)s::float8[], %(plan)s::text[])
+           AS w(charge_id, attempt, next, delay_s, plan)
       LEFT JOIN debit_attempt d ON d.charge_id = w.charge_id AND d.attempt = w.attempt,
            (SELECT business_now() AS now) t
      WHERE j.charge_id = w.charge_id AND j.attempts = w.attempt
 """
 
+# Money that moved has moved, whoever says so; a refusal of an attempt that somebody has followed
+# up with another one ends nothing.
 _END = (
     """
     WITH w AS (
-        SELECT * FROM unnest(%(charge_id)s::bigint[], %(state)s::text[], %(reason)s::text[],
-                             %(reference)s::text[])
-            AS w(charge_id, state, reason, reference)
+        SELECT * FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(state)s::text[],
+                             %(reason)s::text[], %(reference)s::text[])
+            AS w(charge_id, attempt, state, reason, reference)
     ), gone AS (
-        DELETE FROM debit_job j USING w WHERE j.charge_id = w.charge_id
+        DELETE FROM debit_job j USING w
+         WHERE j.charge_id = w.charge_id AND (w.state = 'succeeded' OR j.attempts = w.attempt)
         RETURNING j.charge_id, j.confirmed_at
     ), ended AS (
         SELECT gone.charge_id, w.state, w.reason, w.reference AS billing_reference
@@ -255,7 +272,7 @@ def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> list[Ende
         (r for r in batch if r.next not in (Next.SUCCEEDED, Next.DENIED)), key=_by_charge
     )
     if going_on:
-        cur.execute(_GO_ON, columns(going_on, ("charge_id", "attempt", "next", "delay_s")))
+        cur.execute(_GO_ON, columns(going_on, ("charge_id", "attempt", "next", "delay_s", "plan")))
     ends = [r for r in batch if r.next in (Next.SUCCEEDED, Next.DENIED)]
     ended = _end(cur, ends, lease_s)
     return [ended.get(r.charge_id) if r in ends else None for r in batch]
@@ -271,7 +288,7 @@ def _end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended
     ordered = sorted(ends, key=_by_charge)
     cur.execute(
         _END,
-        columns(ordered, ("charge_id", "reason", "reference"))
+        columns(ordered, ("charge_id", "attempt", "reason", "reference"))
         | {
             "state": [r.next.value for r in ordered],
             "lease_s": lease_s,

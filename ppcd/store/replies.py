@@ -11,6 +11,7 @@ from ppcd.charge.consequence import Effect, Situation, consequence
 from ppcd.charge.reading import Verdict
 from ppcd.charge.rules import State
 from ppcd.store.rows import DebitJob, NewReply, PromptKey, PromptNo, WebhookKey, webhook_key
+from ppcd.store.session import single
 from ppcd.store.sql import END, Cursor, columns
 
 
@@ -89,12 +90,21 @@ CONFIRM = (
 )
 
 
-def confirm(cur: Cursor, batch: Sequence[NewReply], *, lease_s: float) -> list[Settled | None]:
+@single
+def confirm(
+    cur: Cursor, batch: Sequence[NewReply], *, lease_s: float, repeat: bool = False
+) -> list[Settled | None]:
     """Settle the clear answers of a batch in one statement; None for those it did not settle.
 
-    No two replies of a batch have the same key. What it leaves is for `look_again`. A batch
-    that was applied before settles nothing: ask `settled_before` first.
+    No two replies of a batch have the same key. What it leaves is for `look_again`. With `repeat`,
+    an earlier run may have been applied after all: what it settled is found and reported.
     """
+    before = _settled_before(cur, batch) if repeat else {}
+    settled = _confirm(cur, [r for r in batch if r.reply_id not in before], lease_s)
+    return [settled.get(r.reply_id) or before.get(r.reply_id) for r in batch]
+
+
+def _confirm(cur: Cursor, batch: Sequence[NewReply], lease_s: float) -> dict[int, Settled]:
     ordered = sorted(batch, key=lambda reply: reply.key or 0)
     cur.execute(CONFIRM, columns(ordered, _REPLY_NAMES) | {"lease_s": lease_s})
     settled = {}
@@ -115,7 +125,7 @@ def confirm(cur: Cursor, batch: Sequence[NewReply], *, lease_s: float) -> list[S
         else:
             webhook = webhook_key(charge_id, sequence)
             settled[reply_id] = Settled(Effect.DECLINED, charge_id, webhook=webhook)
-    return [settled.get(reply.reply_id) for reply in batch]
+    return settled
 
 
 _BEFORE = """
@@ -123,12 +133,12 @@ _BEFORE = """
 """
 
 
-def settled_before(cur: Cursor, reply_ids: Sequence[int]) -> dict[int, Settled]:
+def _settled_before(cur: Cursor, batch: Sequence[NewReply]) -> dict[int, Settled]:
     """What an earlier run of the same batch, whose commit's answer was lost, did after all.
 
-    The work it made is leased to this node and comes back when the lease is over.
+    The work that it made is leased to this node, and comes back when the lease is over.
     """
-    cur.execute(_BEFORE, [list(reply_ids)])
+    cur.execute(_BEFORE, [[reply.reply_id for reply in batch]])
     return {row[0]: Settled(row[1], row[2]) for row in cur.fetchall()}
 
 
@@ -214,12 +224,26 @@ def look_again(
     reprompts_max: int,
     wrong_codes_max: int,
     lease_s: float,
+    repeat: bool = False,
 ) -> list[Settled]:
     """Record the replies that settled nothing, and do what they call for.
 
     `untrusted` names the links whose replies are only recorded. No two replies of a batch have the
     same key.
     """
+    before = _settled_before(cur, batch) if repeat else {}
+    if before:
+        left = [r for r in batch if r.reply_id not in before]
+        rest = look_again(
+            cur,
+            left,
+            untrusted=untrusted,
+            reprompts_max=reprompts_max,
+            wrong_codes_max=wrong_codes_max,
+            lease_s=lease_s,
+        )
+        before |= {r.reply_id: settled for r, settled in zip(left, rest, strict=True)}
+        return [before[r.reply_id] for r in batch]
     keys = sorted(r.key for r in batch if r.key is not None and r.link not in untrusted)
     # The lock first, the look second: a new statement sees what was committed while we waited.
     cur.execute(_LOCK_HOLDS, [keys])

@@ -122,7 +122,7 @@ class PromptJob:
 
 @dataclass(frozen=True, slots=True)
 class NewReply:
-    """An MO as read. `key` is None when it can mean no charge: no subscriber, no address of ours."""
+    """An MO as read. `key` is None when it can mean no charge of ours."""
 
     reply_id: int
     key: int | None
@@ -148,8 +148,14 @@ class DebitJob:
     currency: str
     billing: str
     attempts: int
+    #: What the next attempt is: `debit`, `query`, or to leave it to a `review`.
+    plan: str = "debit"
+    #: The last attempt has no result: its node stopped, or is slower than its lease.
+    open: bool = False
     #: How long billing may have debited already without our knowing; None: it can't have.
     doubt_s: float | None = None
+    #: Since the newest intent to debit that may have reached billing.
+    quiet_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

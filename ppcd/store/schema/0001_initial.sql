@@ -275,6 +275,8 @@ CREATE TABLE debit_job (
     confirmed_at timestamptz NOT NULL,
     start_by timestamptz NOT NULL,
     attempts bigint NOT NULL DEFAULT 0,
+    -- What the next attempt is: the debit, or a question about it.
+    plan text NOT NULL DEFAULT 'debit' CHECK (plan IN ('debit', 'query', 'review')),
     doubt_since timestamptz,
     review_since timestamptz,
     run_at timestamptz NOT NULL

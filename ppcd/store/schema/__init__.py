@@ -1,0 +1,1 @@
+"""The schema: numbered .sql files, applied in order by `ppcd.store.migrate`, never changed afterwards."""

@@ -1,1 +1,1 @@
-"""The schema: numbered .sql files, applied in order by `ppcd.store.migrate`, never changed afterwards."""
+"""The schema: numbered .sql files that `ppcd.store.migrate` applies in order; none ever changes."""

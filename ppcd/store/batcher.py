@@ -1,0 +1,292 @@
+"""Natural group commit: what arrives while a batch commits is the next batch. No timers.
+
+Owns who goes together and who waits for whom. Refuses to know what the items are and what is done
+with them. In the reactor's thread; nothing here costs anything per item unless a `key` is given.
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Concatenate, Final, Generic, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ppcd.store.failures import Broken, Busy, Closing, NotApplied, OutcomeUnknown, Violated
+from ppcd.store.lanes import Runner
+from ppcd.store.sql import Cursor
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+log = Logger(namespace="ppcd.store.batcher")
+
+#: Pauses between repeats of a batch whose outcome is unknown; seconds.
+REPEAT_S_MIN: Final = 0.05
+REPEAT_S_MAX: Final = 1.0
+
+
+class _Submit(Generic[R]):
+    """What one caller handed in, and the results so far."""
+
+    __slots__ = ("answer", "missing", "results")
+
+    def __init__(self, size: int) -> None:
+        self.results: list[Any] = [None] * size
+        self.missing = size
+        self.answer: Deferred[list[R]] = Deferred()
+
+    def put(self, start: int, results: Sequence[R]) -> None:
+        """The results of the items from `start` on."""
+        self.results[start : start + len(results)] = results
+        self.missing -= len(results)
+        if self.missing == 0 and not self.answer.called:
+            self.answer.callback(self.results)
+
+    def fail(self, why: Exception) -> None:
+        """Fail the whole: a caller repeats the whole, too."""
+        if not self.answer.called:
+            self.answer.errback(Failure(why))  # type: ignore[no-untyped-call]
+
+
+class _Piece(Generic[T, R]):
+    """Neighbouring items of one submit that go together."""
+
+    __slots__ = ("items", "start", "submit")
+
+    def __init__(self, submit: _Submit[R], start: int, items: Sequence[T]) -> None:
+        self.submit = submit
+        self.start = start
+        self.items = items
+
+
+class _Line(Protocol[T, R]):
+    """Pieces in the order in which they may go."""
+
+    def put(self, piece: _Piece[T, R]) -> None: ...
+    def take(self, size_max: int) -> list[_Piece[T, R]]: ...
+    def done(self, batch: list[_Piece[T, R]]) -> None: ...
+
+
+class _Plain(Generic[T, R]):
+    """First come, first gone; a submit is cut only when it is larger than a whole batch."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[_Piece[T, R]] = deque()
+
+    def put(self, piece: _Piece[T, R]) -> None:
+        self._pieces.append(piece)
+
+    def take(self, size_max: int) -> list[_Piece[T, R]]:
+        batch: list[_Piece[T, R]] = []
+        size = 0
+        while self._pieces:
+            piece = self._pieces[0]
+            if size + len(piece.items) > size_max:
+                if not batch:
+                    first = piece.items[:size_max]
+                    batch.append(_Piece(piece.submit, piece.start, first))
+                    piece.items = piece.items[size_max:]
+                    piece.start += size_max
+                break
+            batch.append(self._pieces.popleft())
+            size += len(piece.items)
+        return batch
+
+    def done(self, batch: list[_Piece[T, R]]) -> None:
+        pass
+
+
+class _Keyed(Generic[T, R]):
+    """As `_Plain`, but an item waits while another of its key is ahead of it or in a lane."""
+
+    def __init__(self, key: Callable[[T], Hashable]) -> None:
+        self._key = key
+        self._ready: deque[_Piece[T, R]] = deque()
+        #: Keys that are ready or in a lane, with those that wait for them.
+        self._held: dict[Hashable, deque[_Piece[T, R]]] = {}
+
+    def put(self, piece: _Piece[T, R]) -> None:
+        for number, item in enumerate(piece.items):
+            one = _Piece(piece.submit, piece.start + number, (item,))
+            key = self._key(item)
+            if key in self._held:
+                self._held[key].append(one)
+            else:
+                self._held[key] = deque()
+                self._ready.append(one)
+
+    def take(self, size_max: int) -> list[_Piece[T, R]]:
+        return [self._ready.popleft() for _ in range(min(size_max, len(self._ready)))]
+
+    def done(self, batch: list[_Piece[T, R]]) -> None:
+        for piece in batch:
+            key = self._key(piece.items[0])
+            if self._held[key]:
+                self._ready.append(self._held[key].popleft())
+            else:
+                del self._held[key]
+
+
+class Batcher(Generic[T, R]):
+    """Runs `transaction` on batches of at most `size_max` items; it gives one result an item.
+
+    A batch leaves as soon as nothing is in flight; a second and third lane, up to `lanes_max`, are
+    used only while `second_lane_threshold` items wait: bigger batches cost less than more of them.
+    With `key`, items of one key never share a batch and go in the order of their arrival.
+    With `retry_unknown`, a batch whose outcome is unknown is run again, as
+    `transaction(cursor, items, repeat=True)`, until it is known; its items wait that long.
+    """
+
+    def __init__(
+        self,
+        lanes: Runner,
+        transaction: Callable[Concatenate[Cursor, Sequence[T], ...], Sequence[R]],
+        *,
+        size_max: int,
+        lanes_max: int = 1,
+        second_lane_threshold: int = 500,
+        waiting_max: int = 20_000,
+        key: Callable[[T], Hashable] | None = None,
+        retry_unknown: bool = False,
+    ) -> None:
+        assert size_max > 0
+        assert lanes_max > 0
+        self._lanes = lanes
+        self._transaction = transaction
+        self._size_max = size_max
+        self._lanes_max = lanes_max
+        self._second_lane_threshold = second_lane_threshold
+        self._waiting_max = waiting_max
+        self._retry_unknown = retry_unknown
+        self._line: _Line[T, R] = _Plain() if key is None else _Keyed(key)
+        self._closing = False
+        self._idle: list[Deferred[None]] = []
+        #: Items not yet in a batch.
+        self.waiting = 0
+        #: Batches in lanes, or to be repeated.
+        self.in_flight = 0
+
+    def submit(self, items: Sequence[T]) -> Deferred[list[R]]:
+        """Results in the order of `items`; NotApplied or OutcomeUnknown for all of them."""
+        if self._closing:
+            return fail(Closing("no more is taken"))
+        if not items:
+            return succeed([])
+        if self.waiting + len(items) > self._waiting_max:
+            return fail(Busy(f"{self.waiting} items wait for the database already"))
+        submit: _Submit[R] = _Submit(len(items))
+        self._line.put(_Piece(submit, 0, items))
+        self.waiting += len(items)
+        self._start()
+        return submit.answer
+
+    def drained(self) -> Deferred[None]:
+        """Fires when nothing waits and nothing is in flight."""
+        if self.waiting == 0 and self.in_flight == 0:
+            return succeed(None)
+        idle: Deferred[None] = Deferred()
+        self._idle.append(idle)
+        return idle
+
+    def close(self) -> Deferred[None]:
+        """Take no more; what is unknown stays unknown. Fires when all have their answer."""
+        self._closing = True
+        return self.drained()
+
+    def _start(self) -> None:
+        while self.in_flight < self._lanes_max and self.waiting:
+            if self.in_flight and self.waiting < self._second_lane_threshold:
+                return
+            batch = self._line.take(self._size_max)
+            if not batch:
+                return  # all that waits has its key in a lane
+            flight = _Flight(batch)
+            self.waiting -= len(flight.items)
+            self.in_flight += 1
+            self._run(flight)
+
+    def _run(self, flight: "_Flight[T, R]") -> None:
+        # The keyword only in repeats: a transaction that is never repeated need not take it.
+        again: dict[str, Any] = {"repeat": True} if flight.repeats else {}
+        running: Deferred[Sequence[R]] = self._lanes.call(self._transaction, flight.items, **again)
+        running.addCallbacks(
+            self._succeeded, self._failed, callbackArgs=(flight,), errbackArgs=(flight,)
+        )
+        running.addErrback(lambda why: log.failure("a batch was not settled", why))
+
+    def _succeeded(self, results: Sequence[R], flight: "_Flight[T, R]") -> None:
+        if len(results) != len(flight.items):
+            why = RuntimeError(f"{len(results)} results for {len(flight.items)} items")
+            self._settle(flight, why)
+            return
+        self._landed(flight)
+        position = 0
+        for piece in flight.pieces:
+            end = position + len(piece.items)
+            piece.submit.put(piece.start, results[position:end])
+            position = end
+        self._tell_idle()
+
+    def _failed(self, failure: Failure, flight: "_Flight[T, R]") -> None:
+        why = failure.value
+        assert isinstance(why, Exception)
+        if isinstance(why, OutcomeUnknown):
+            flight.unknown = True
+        elif isinstance(why, Broken | Violated) and not flight.unknown and len(flight.pieces) > 1:
+            self._halve(flight, why)
+            return
+        # Once unknown, "this repeat did not happen" says nothing of the first run.
+        hopeless = isinstance(why, Broken | Violated) or not isinstance(
+            why, NotApplied | OutcomeUnknown
+        )
+        if flight.unknown and self._retry_unknown and not hopeless and not self._closing:
+            flight.repeats += 1
+            pause_s = min(REPEAT_S_MIN * 2 ** min(flight.repeats - 1, 10), REPEAT_S_MAX)
+            self._lanes.reactor.callLater(pause_s, self._run, flight)
+            return
+        if flight.unknown and isinstance(why, NotApplied):
+            why = OutcomeUnknown(f"the outcome stayed unknown: {why}")
+        self._settle(flight, why)
+
+    def _halve(self, flight: "_Flight[T, R]", why: Exception) -> None:
+        """One bad item must not fail the callers that it shared a batch with: look for it."""
+        log.warn(
+            "a batch of {size} was refused, trying its halves: {why}",
+            size=len(flight.items),
+            why=str(why),
+        )
+        half = len(flight.pieces) // 2
+        self.in_flight += 1
+        self._run(_Flight(flight.pieces[:half]))
+        self._run(_Flight(flight.pieces[half:]))
+
+    def _settle(self, flight: "_Flight[T, R]", why: Exception) -> None:
+        self._landed(flight)
+        for piece in flight.pieces:
+            piece.submit.fail(why)
+        self._tell_idle()
+
+    def _landed(self, flight: "_Flight[T, R]") -> None:
+        # The lane gets its next batch before anybody reads this one's answers.
+        self.in_flight -= 1
+        self._line.done(flight.pieces)
+        self._start()
+
+    def _tell_idle(self) -> None:
+        if self.waiting == 0 and self.in_flight == 0:
+            idle, self._idle = self._idle, []
+            for deferred in idle:
+                deferred.callback(None)
+
+
+class _Flight(Generic[T, R]):
+    """A batch in a lane, or between repeats."""
+
+    __slots__ = ("items", "pieces", "repeats", "unknown")
+
+    def __init__(self, pieces: list[_Piece[T, R]]) -> None:
+        self.pieces = pieces
+        self.items: list[T] = [item for piece in pieces for item in piece.items]
+        self.repeats = 0
+        self.unknown = False

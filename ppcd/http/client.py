@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
 
 from ppcd.http.connection import Answer, Connection, wire_request
 from ppcd.http.resolve import SystemResolver
-from ppcd.http.tls import ClientTls, client_options
+from ppcd.http.tls import ClientTls, UnbufferedTlsFactory, client_options
 from ppcd.http.urls import Url, UrlError, literal_address
 
 __all__ = ["Answer", "Client", "ClientTls", "NoAnswer", "NotSent"]
@@ -223,8 +223,7 @@ class Client:
                 return connection
 
             try:
-                endpoint = self._endpoint(address, where)
-                await endpoint.connect(Factory.forProtocol(build))
+                await self._dial(address, where, Factory.forProtocol(build))
                 return await made[0].ready
             except CancelledError:
                 raise
@@ -240,16 +239,20 @@ class Client:
             raise NotSent("the host's address is not allowed")
         return found
 
-    def _endpoint(self, address: str, where: Url) -> IStreamClientEndpoint:
+    async def _dial(self, address: str, where: Url, factory: Factory) -> None:
         kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
         # The deadline is ours (`_open`); the endpoint's own must only not come first.
-        plain = kind(self._reactor, address, where.port, timeout=3600)
+        endpoint = kind(self._reactor, address, where.port, timeout=3600)
         if not where.secure:
-            return plain
+            await endpoint.connect(factory)
+            return
         options = self._tls_options.get(where.host)
         if options is None:
             options = self._tls_options[where.host] = client_options(where.host, self._tls)
-        return wrapClientTLS(options, plain, clock=self._reactor)
+        is_client = True
+        await endpoint.connect(
+            UnbufferedTlsFactory(options, is_client, factory, clock=self._reactor)
+        )
 
     def _release(self, host: _Host, connection: Connection) -> None:
         """After a request: back to the pool if it ended well, else away with it."""

@@ -5,12 +5,16 @@ Owns the floor (TLS 1.2), trust roots and certificates. There is no way to switc
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from OpenSSL import crypto
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import Certificate, load_pem_x509_certificates
+from OpenSSL.SSL import Context
 from twisted.internet import ssl
+from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-
-_PEM_BEGIN = b"-----BEGIN CERTIFICATE-----"
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,48 +23,73 @@ class ClientTls:
 
     ca_file: Path | None = None
     certificate_file: Path | None = None
-    key_file: Path | None = None
+    key_file: Path | None = None  #: the certificate's, unless that file holds it
 
 
-def _pem_certificates(path: Path) -> list[ssl.Certificate]:
-    blocks = path.read_bytes().split(_PEM_BEGIN)[1:]
-    if not blocks:
-        raise ValueError(f"{path}: no PEM certificate in it")
-    return [ssl.Certificate.loadPEM(_PEM_BEGIN + block) for block in blocks]
+@implementer(IOpenSSLTrustRoot)
+class _Roots:
+    """The certificates of one file and no others."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def _addCACertsToContext(self, context: Context) -> None:
+        context.load_verify_locations(str(self._file))
+
+
+class UnbufferedTlsFactory(TLSMemoryBIOFactory):
+    """TLS whose writes are encrypted and handed on at once.
+
+    The library's usual one collects small writes until the reactor's next turn; a request that may
+    only be sent in this turn must not wait for another.
+    """
+
+    protocol = TLSMemoryBIOProtocol
+
+
+def _certificates(path: Path) -> list[Certificate]:
+    try:
+        return load_pem_x509_certificates(path.read_bytes())
+    except ValueError as exc:
+        raise ValueError(f"{path}: no PEM certificate in it") from exc
+
+
+def _key(path: Path) -> Any:
+    try:
+        return load_pem_private_key(path.read_bytes(), password=None)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"{path}: no unencrypted PEM private key in it") from exc
+
+
+def _shown(certificate_file: Path, key_file: Path) -> dict[str, Any]:
+    """Certificate, chain and key as the library's options take them."""
+    own, *chain = _certificates(certificate_file)
+    return {"privateKey": _key(key_file), "certificate": own, "extraCertChain": chain}
 
 
 def client_options(hostname: str, tls: ClientTls) -> IOpenSSLClientConnectionCreator:
     """How to speak TLS to `hostname` (a name or an IP address); the peer must prove that name.
 
-    Raises OSError or ValueError when a file is not there or holds no certificate.
+    Raises OSError or ValueError when a file is not there or does not hold what it should.
     """
+    more: dict[str, Any] = {"raiseMinimumTo": ssl.TLSVersion.TLSv1_2}
+    if tls.certificate_file is not None:
+        more |= _shown(tls.certificate_file, tls.key_file or tls.certificate_file)
     trust = None
     if tls.ca_file is not None:
-        trust = ssl.trustRootFromCertificates(  # type: ignore[no-untyped-call]
-            _pem_certificates(tls.ca_file)
-        )
-    own = None
-    if tls.certificate_file is not None:
-        key_file = tls.key_file or tls.certificate_file
-        own = ssl.PrivateCertificate.loadPEM(  # type: ignore[no-untyped-call]
-            tls.certificate_file.read_bytes() + b"\n" + key_file.read_bytes()
-        )
+        _certificates(tls.ca_file)
+        trust = _Roots(tls.ca_file)
     options: IOpenSSLClientConnectionCreator = ssl.optionsForClientTLS(
-        hostname,
-        trustRoot=trust,
-        clientCertificate=own,
-        extraCertificateOptions={"raiseMinimumTo": ssl.TLSVersion.TLSv1_2},
+        hostname, trustRoot=trust, extraCertificateOptions=more
     )
     return options
 
 
 def server_options(certificate_file: Path, key_file: Path) -> ssl.CertificateOptions:
-    """The context of a listening socket: the first certificate is ours, the rest its chain."""
-    own, *chain = _pem_certificates(certificate_file)
-    key = crypto.load_privatekey(crypto.FILETYPE_PEM, key_file.read_bytes())
+    """What a listening socket shows: the file's first certificate is ours, the rest its chain.
+
+    Raises OSError or ValueError when a file is not there or does not hold what it should.
+    """
     return ssl.CertificateOptions(
-        privateKey=key,
-        certificate=own.original,
-        extraCertChain=[link.original for link in chain],
-        raiseMinimumTo=ssl.TLSVersion.TLSv1_2,
+        raiseMinimumTo=ssl.TLSVersion.TLSv1_2, **_shown(certificate_file, key_file)
     )

@@ -328,7 +328,7 @@ def _created(new: NewCharge, address: Address, code: str | None, now: datetime) 
     charge = ChargeRow(
         charge_id=new.charge_id,
         partner_id=new.partner_id,
-        partner="",
+        partner=new.partner,
         msisdn=new.msisdn,
         amount_minor=new.amount_minor,
         currency=new.currency,
@@ -356,7 +356,7 @@ def _created(new: NewCharge, address: Address, code: str | None, now: datetime) 
         msisdn=new.msisdn,
         route=new.route,
         address=address.address,
-        partner="",
+        partner=new.partner,
         amount_minor=new.amount_minor,
         currency=new.currency,
         merchant=new.merchant,

@@ -155,12 +155,7 @@ def begin(
         doubts = {"doubt_since": [doubt_since for _, doubt_since in taken]}
         cur.execute(_INTEND, values | {"kind": kinds, "node": node})
         cur.execute(_TAKE, values | doubts | {"lease_s": lease_s})
-    ends = [
-        Result(
-            c, 0, "denied", Next.DENIED, reason="BILLING_UNAVAILABLE", detail="not begun in time"
-        )
-        for c in late
-    ]
+    ends = [Result(c, n, "", Next.DENIED, reason="BILLING_UNAVAILABLE") for c, n in late]
     ended = _end(cur, ends, lease_s)
     return [begun.get(i.charge_id) or ended.get(i.charge_id) for i in batch]
 

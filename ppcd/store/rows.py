@@ -41,6 +41,7 @@ class NewCharge:
 
     charge_id: int
     partner_id: int
+    partner: str
     msisdn: int
     amount_minor: int
     currency: str

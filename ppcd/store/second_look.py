@@ -1,0 +1,273 @@
+"""A second look at the replies that the confirming statement did not settle.
+
+Owns what they lead to: a re-prompt, a counted wrong code, a notice that an answer came too late.
+What a reply does in its situation is the domain's `consequence`; here it is carried out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ppcd.charge.consequence import Effect, Situation, consequence
+from ppcd.charge.reading import Verdict
+from ppcd.charge.rules import State
+from ppcd.store.replies import INSERT_REPLY, REPLIES, REPLY_NAMES, Settled, settled_before
+from ppcd.store.rows import NewReply, PromptKey, PromptNo, WebhookKey
+from ppcd.store.sql import END, Cursor, columns
+
+_LOCK_HOLDS = """
+    SELECT key FROM hold WHERE key = ANY(%s::bigint[]) ORDER BY key FOR UPDATE
+"""
+
+_SITUATIONS = """
+    SELECT h.key, h.charge_id, coalesce(s.state, 'expired'), a.written_at IS NOT NULL,
+           a.expires_at > (SELECT business_now()), a.code, a.major_number, a.reprompts,
+           a.wrong_codes
+      FROM hold h
+      LEFT JOIN awaiting a ON a.key = h.key AND a.charge_id = h.charge_id
+      LEFT JOIN charge_status s ON s.charge_id = h.charge_id
+     WHERE h.key = ANY(%s::bigint[])
+"""
+
+_COUNT = """
+    UPDATE awaiting a SET reprompts = a.reprompts + u.asked, wrong_codes = a.wrong_codes + u.wrong
+      FROM unnest(%(key)s::bigint[], %(charge_id)s::bigint[], %(asked)s::smallint[],
+                  %(wrong)s::smallint[]) AS u(key, charge_id, asked, wrong)
+     WHERE a.key = u.key AND a.charge_id = u.charge_id
+ RETURNING a.key, a.charge_id, a.reprompts, a.code, a.expires_at
+"""
+
+_DECLINE = (
+    """
+    WITH gone AS (
+        DELETE FROM awaiting a
+         USING unnest(%(key)s::bigint[], %(charge_id)s::bigint[]) AS u(key, charge_id)
+         WHERE a.key = u.key AND a.charge_id = u.charge_id
+        RETURNING a.charge_id
+    ), ended AS (
+        SELECT charge_id, 'declined' AS state, 'USER_DECLINED' AS reason, NULL AS billing_reference
+          FROM gone
+    )"""
+    + END
+    + """
+    SELECT o.charge_id, w.sequence
+      FROM ended_outcome o LEFT JOIN ended_webhook w USING (charge_id)
+"""
+)
+
+_INSERTREPLIES = (
+    "WITH"
+    + REPLIES
+    + INSERT_REPLY
+    + """
+        SELECT r.reply_id, e.charge_id, r.msisdn, r.address, r.link, r.raw, r.data_coding,
+               r.esm_class, r.verdict, r.number, r.rule, e.effect, (SELECT business_now())
+          FROM r JOIN unnest(%(reply_id)s::bigint[], %(charge_id)s::bigint[], %(effect)s::text[])
+                   AS e(reply_id, charge_id, effect) USING (reply_id)
+"""
+)
+
+# A notice is sent once: its number is taken for good by the job, then by the fact.
+_NOTICE_JOBS = """
+    INSERT INTO prompt_job (charge_id, prompt_no, kind, code, key, give_up_at, run_at)
+    SELECT n.charge_id, n.prompt_no, n.kind, n.code, n.key, n.give_up_at,
+           t.now + make_interval(secs => %(lease_s)s)
+      FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[], %(kind)s::text[],
+                  %(code)s::text[], %(key)s::bigint[], %(give_up_at)s::timestamptz[])
+           AS n(charge_id, prompt_no, kind, code, key, give_up_at),
+           (SELECT business_now() AS now) t
+     WHERE NOT EXISTS (SELECT FROM prompt p
+                        WHERE p.charge_id = n.charge_id AND p.prompt_no = n.prompt_no)
+    ON CONFLICT DO NOTHING
+    RETURNING charge_id, prompt_no
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    charge_id: int
+    situation: Situation
+
+
+def look_again(
+    cur: Cursor,
+    batch: Sequence[NewReply],
+    *,
+    untrusted: frozenset[str],
+    reprompts_max: int,
+    wrong_codes_max: int,
+    lease_s: float,
+    repeat: bool = False,
+) -> list[Settled]:
+    """Record the replies that settled nothing, and do what they call for.
+
+    `untrusted` names the links whose replies are only recorded. No two replies of a batch have the
+    same key.
+    """
+    before = settled_before(cur, batch) if repeat else {}
+    if before:
+        left = [r for r in batch if r.reply_id not in before]
+        rest = look_again(
+            cur,
+            left,
+            untrusted=untrusted,
+            reprompts_max=reprompts_max,
+            wrong_codes_max=wrong_codes_max,
+            lease_s=lease_s,
+        )
+        before |= {r.reply_id: settled for r, settled in zip(left, rest, strict=True)}
+        return [before[r.reply_id] for r in batch]
+    keys = sorted(r.key for r in batch if r.key is not None and r.link not in untrusted)
+    # The lock first, the look second: a new statement sees what was committed while we waited.
+    cur.execute(_LOCK_HOLDS, [keys])
+    cur.execute(_SITUATIONS, [keys])
+    seen = {
+        row[0]: _Seen(
+            row[1],
+            Situation(
+                state=State(row[2]),
+                written=bool(row[3]),
+                alive=bool(row[4]),
+                code=row[5],
+                major_number=row[6] or "",
+                reprompts=row[7] or 0,
+                wrong_codes=row[8] or 0,
+            ),
+        )
+        for row in cur.fetchall()
+    }
+    effects: dict[int, Effect] = {}
+    charges: dict[int, int | None] = {}
+    may_ask: set[int] = set()
+    for reply in batch:
+        meant = None if reply.key is None else seen.get(reply.key)
+        if meant and meant.situation.reprompts < reprompts_max:
+            may_ask.add(reply.reply_id)
+        charges[reply.reply_id] = meant.charge_id if meant else None
+        effects[reply.reply_id] = (
+            Effect.UNTRUSTED
+            if reply.link in untrusted
+            else consequence(
+                Verdict(reply.verdict),
+                reply.number,
+                meant.situation if meant else None,
+                reprompts_max=reprompts_max,
+                wrong_codes_max=wrong_codes_max,
+            )
+        )
+    work = _Work(cur, batch, effects, charges, lease_s)
+    prompts = work.notices(work.count(may_ask))
+    webhooks = work.decline()
+    cur.execute(
+        _INSERTREPLIES,
+        columns(batch, REPLY_NAMES)
+        | {
+            "charge_id": [charges[r.reply_id] for r in batch],
+            "effect": [effects[r.reply_id] for r in batch],
+        },
+    )
+    return [
+        Settled(
+            effects[r.reply_id],
+            charges[r.reply_id],
+            webhook=webhooks.get(r.reply_id),
+            prompt=prompts.get(r.reply_id),
+        )
+        for r in batch
+    ]
+
+
+class _Work:
+    """The work rows that a batch's effects call for. Lives as long as one transaction."""
+
+    def __init__(
+        self,
+        cur: Cursor,
+        batch: Sequence[NewReply],
+        effects: dict[int, Effect],
+        charges: dict[int, int | None],
+        lease_s: float,
+    ) -> None:
+        self._cur = cur
+        self._effects = effects
+        self._charges = charges
+        self._lease_s = lease_s
+        self._ordered = sorted((r for r in batch if r.key is not None), key=lambda r: r.key or 0)
+
+    def _with(self, *effects: Effect) -> list[NewReply]:
+        return [r for r in self._ordered if self._effects[r.reply_id] in effects]
+
+    def count(self, may_ask: set[int]) -> dict[int, tuple[object, ...]]:
+        """Count questions and wrong codes in `awaiting`: by reply_id, what a re-prompt needs.
+
+        A wrong code is counted even when all the questions have been asked; then nothing is sent.
+        """
+        asked = self._with(Effect.REPROMPTED, Effect.WRONG_CODE)
+        if not asked:
+            return {}
+        self._cur.execute(
+            _COUNT,
+            {
+                "key": [r.key for r in asked],
+                "charge_id": [self._charges[r.reply_id] for r in asked],
+                "asked": [int(r.reply_id in may_ask) for r in asked],
+                "wrong": [int(self._effects[r.reply_id] is Effect.WRONG_CODE) for r in asked],
+            },
+        )
+        counted = {row[0]: row for row in self._cur.fetchall()}
+        for reply in asked:
+            if reply.key not in counted:  # decided by someone else meanwhile
+                self._effects[reply.reply_id] = Effect.LATE
+        return {
+            r.reply_id: counted[r.key] for r in asked if r.key in counted and r.reply_id in may_ask
+        }
+
+    def notices(self, counted: dict[int, tuple[object, ...]]) -> dict[int, PromptKey]:
+        """Insert the texts to be sent; by reply_id, the job's key."""
+        jobs: dict[int, tuple[object, ...]] = {}
+        for reply_id, (key, charge_id, reprompts, code, expires_at) in counted.items():
+            kind = "reprompt" if code is None else "reprompt_code"
+            jobs[reply_id] = (charge_id, reprompts, kind, code, key, expires_at)
+        late = self._with(Effect.LATE_YES, Effect.LATE_NO)
+        if late:
+            row = self._cur.execute("SELECT business_now() + interval '1 day'").fetchone()
+            tomorrow = row[0] if row else None
+            for reply in late:
+                yes = self._effects[reply.reply_id] is Effect.LATE_YES
+                number = PromptNo.LATE_YES if yes else PromptNo.LATE_NO
+                kind = "late_yes" if yes else "late_no"
+                charge_id = self._charges[reply.reply_id]
+                jobs[reply.reply_id] = (charge_id, number, kind, None, reply.key, tomorrow)
+        if not jobs:
+            return {}
+        names = ("charge_id", "prompt_no", "kind", "code", "key", "give_up_at")
+        values = {name: [job[i] for job in jobs.values()] for i, name in enumerate(names)}
+        self._cur.execute(_NOTICE_JOBS, values | {"lease_s": self._lease_s})
+        made = set(self._cur.fetchall())
+        return {
+            reply_id: PromptKey(int(str(job[0])), int(str(job[1])))
+            for reply_id, job in jobs.items()
+            if (job[0], job[1]) in made
+        }
+
+    def decline(self) -> dict[int, WebhookKey]:
+        """End the charges whose codes are used up; by reply_id, the notification that is due."""
+        used_up = self._with(Effect.CODES_USED_UP)
+        if not used_up:
+            return {}
+        self._cur.execute(
+            _DECLINE,
+            {
+                "key": [r.key for r in used_up],
+                "charge_id": [self._charges[r.reply_id] for r in used_up],
+                "lease_s": self._lease_s,
+            },
+        )
+        ended: dict[int | None, int | None] = {row[0]: row[1] for row in self._cur.fetchall()}
+        webhooks = {}
+        for reply in used_up:
+            charge_id = self._charges[reply.reply_id]
+            if charge_id not in ended:
+                self._effects[reply.reply_id] = Effect.LATE
+            elif charge_id is not None and (sequence := ended[charge_id]) is not None:
+                webhooks[reply.reply_id] = WebhookKey(charge_id, sequence)
+        return webhooks

@@ -1,0 +1,68 @@
+"""Requests that came in one read and are answered together: what a flood is made of.
+
+Keeps deliver_sm in the decoder's lean rows until somebody wants PDUs, and packs all answers into
+one piece. Knows no session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ppcd.smpp.command import RESPONSE_BIT
+from ppcd.smpp.decode import DeliverRows
+from ppcd.smpp.pdu import Pdu, pack_header
+
+#: deliver_sm_resp and data_sm_resp without an id: header and one NUL, whatever the status.
+_ANSWER_SIZE: Final = 17
+
+
+class Batch:
+    """deliver_sm, data_sm (and, at an SMSC, submit_sm and its kin) in wire order."""
+
+    __slots__ = ("_pdus", "count", "runs")
+
+    def __init__(self) -> None:
+        #: As decoded: a PDU, or many deliver_sm in rows.
+        self.runs: list[Pdu | DeliverRows] = []
+        self.count = 0
+        self._pdus: list[Pdu] | None = None
+
+    def add(self, run: Pdu | DeliverRows) -> None:
+        self.runs.append(run)
+        self.count += 1 if isinstance(run, Pdu) else len(run)
+
+    @property
+    def pdus(self) -> list[Pdu]:
+        """All of them, one by one."""
+        if self._pdus is None:
+            pdus: list[Pdu] = []
+            for run in self.runs:
+                if isinstance(run, Pdu):
+                    pdus.append(run)
+                else:
+                    pdus.extend(run.pdus())
+            self._pdus = pdus
+        return self._pdus
+
+    def answers(self, statuses: Sequence[int]) -> bytes:
+        """The octets that answer all of them, each with its status."""
+        assert len(statuses) == self.count, "one status a PDU"
+        pieces: list[bytes] = []
+        at = 0
+        for run in self.runs:
+            if isinstance(run, Pdu):
+                command = run.command | RESPONSE_BIT
+                header = pack_header(_ANSWER_SIZE, command, statuses[at], run.sequence)
+                pieces.append(header + b"\0")
+                at += 1
+            else:
+                pieces.append(run.answers(statuses[at : at + len(run)]))
+                at += len(run)
+        return b"".join(pieces)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Pdu]:
+        return iter(self.pdus)

@@ -1,0 +1,331 @@
+"""A link: messages out with their answers, batches in with ours, over binds that are kept up.
+
+Owns what an application sees of SMPP: `Link`, the `Inbox` it is handed, the four ends a submit can
+have, and `LinkGroup`. Refuses to know what a message says, to decide what is done about an unknown
+outcome, and to answer a message before the application did.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.logger import Logger
+
+from ppcd.smpp.batch import Batch
+from ppcd.smpp.binding import Bind, LinkState
+from ppcd.smpp.command import Command
+from ppcd.smpp.decode import DeliverRows
+from ppcd.smpp.driver import Driver
+from ppcd.smpp.events import Answered, Ended, Event, Expired, Odd, Oddity, Requested, Told, Unsent
+from ppcd.smpp.pdu import Pdu
+from ppcd.smpp.settings import BindKind, LinkSettings
+from ppcd.smpp.status import Status
+from ppcd.smpp.submission import Accepted, NotSent, Refused, SubmitAnswer, Unknown
+from ppcd.smpp.tls import client_tls
+
+_COMMANDS: dict[BindKind, tuple[int, ...]] = {
+    "transceiver": (Command.BIND_TRANSCEIVER,),
+    "pair": (Command.BIND_RECEIVER, Command.BIND_TRANSMITTER),
+    "transmitter": (Command.BIND_TRANSMITTER,),
+    "receiver": (Command.BIND_RECEIVER,),
+}
+#: How far along a link is; one of two binds is as far as the slower one.
+_PROGRESS = [
+    LinkState.STOPPED,
+    LinkState.DOWN,
+    LinkState.CONNECTING,
+    LinkState.BINDING,
+    LinkState.UNBINDING,
+    LinkState.BOUND,
+]
+
+
+class Inbox:
+    """One read's deliver_sm and data_sm, to be answered together, now or later.
+
+    After the link was lost answering does nothing: the SMSC will bring them again.
+    """
+
+    __slots__ = ("_answered", "_batch", "_driver", "_link", "read_at")
+
+    def __init__(self, link: Link, driver: Driver, batch: Batch, read_at: float) -> None:
+        self._link = link
+        self._driver = driver
+        self._batch = batch
+        self._answered = False
+        #: When the octets were read, in the link's clock.
+        self.read_at = read_at
+
+    @property
+    def pdus(self) -> list[Pdu]:
+        """In wire order."""
+        return self._batch.pdus
+
+    @property
+    def runs(self) -> Sequence[Pdu | DeliverRows]:
+        """The same without a PDU object for each deliver_sm: for floods."""
+        return self._batch.runs
+
+    def __len__(self) -> int:
+        return self._batch.count
+
+    def answer(self, statuses: Sequence[int]) -> None:
+        """One status for each PDU, all written at once. A second call does nothing."""
+        if self._answered:
+            return
+        self._answered = True
+        driver = self._driver
+        driver.handle(driver.session.answer(self._batch, statuses, driver.now()))
+
+    def not_now(self) -> None:
+        """None of them can be taken: say so as the link is set, or drop it so that all return."""
+        status = self._link.settings.not_now_status
+        if status is not None:
+            self.answer([status] * self._batch.count)
+        elif not self._answered:
+            self._answered = True
+            self._link.drop()
+
+
+class Inbound(Protocol):
+    """Who takes what the SMSC delivers."""
+
+    def received(self, link: Link, batch: Inbox) -> None:
+        """A batch in wire order. Answer it after whatever makes it durable."""
+        ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """Plain numbers since the start, for whoever exports them."""
+
+    binds: int = 0
+    lost: int = 0
+    received: int = 0
+    submits: Counter[int] = field(default_factory=Counter)  # by status of the answer
+    not_sent: int = 0
+    unknown: int = 0
+    odd: Counter[Oddity] = field(default_factory=Counter)
+
+
+class Link:
+    """One SMSC account: a transceiver, or a receiver and a transmitter, bound whenever possible.
+
+    Arguments are everything it needs of the world: `reactor` for connections and time, `random`
+    for jitter. `on_state` hears of each change, `on_told` of alert_notification and outbind.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        *,
+        reactor: Any,
+        inbound: Inbound,
+        random: Random,
+        on_state: Callable[[Link], None] | None = None,
+        on_told: Callable[[Link, Pdu], None] | None = None,
+        endpoint: IStreamClientEndpoint | None = None,
+    ) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.counts = Counts()
+        self._clock: IReactorTime = reactor
+        self._inbound = inbound
+        self._on_state = on_state
+        self._on_told = on_told
+        self._log = Logger(namespace="ppcd.smpp.link")
+        self._state = LinkState.STOPPED
+        endpoint = endpoint or _endpoint(settings, reactor)
+        self._binds = [
+            Bind(
+                command,
+                settings,
+                endpoint=endpoint,
+                clock=self._clock,
+                random=random.random,
+                owner=self,
+                log=self._log,
+            )
+            for command in _COMMANDS[settings.bind]
+        ]
+        senders = [bind for bind in self._binds if bind.command != Command.BIND_RECEIVER]
+        self._sender = senders[0] if senders else None
+
+    @property
+    def state(self) -> LinkState:
+        return self._state
+
+    @property
+    def bound(self) -> bool:
+        """All its binds stand, and none is about to leave."""
+        return self._state is LinkState.BOUND
+
+    @property
+    def refused_with(self) -> int | None:
+        """The status of the last refused bind while there is none."""
+        return next((b.refused_with for b in self._binds if b.refused_with is not None), None)
+
+    @property
+    def window_in_use(self) -> int:
+        """Submits written and not answered."""
+        driver = self._sending_driver()
+        return 0 if driver is None else driver.session.outbox.in_flight
+
+    @property
+    def room(self) -> int:
+        """Submits that could be written right now without waiting."""
+        driver = self._sending_driver()
+        if driver is None or not driver.session.may_send(Command.SUBMIT_SM):
+            return 0
+        return driver.session.outbox.room_now(driver.now())
+
+    @property
+    def unanswered(self) -> int:
+        """Messages of the SMSC that wait for our answer."""
+        return sum(b.driver.session.unanswered for b in self._binds if b.driver is not None)
+
+    def start(self) -> None:
+        """Connect, bind, and keep it so."""
+        for bind in self._binds:
+            bind.start()
+
+    def stop(self) -> Deferred[None]:
+        """Stop sending, drain, unbind, close; fires within drain_s + unbind_s and a little more."""
+        stops = [bind.stop() for bind in self._binds]
+        done: Deferred[None] = DeferredList(stops).addCallback(lambda _: None)
+        return done
+
+    def drop(self) -> None:
+        """Abort the connections; they are tried again as after any loss."""
+        for bind in self._binds:
+            bind.drop()
+
+    def pause_reading(self) -> None:
+        """Read nothing more until `resume_reading`; the SMSC has to wait, the link stays."""
+        for bind in self._binds:
+            bind.hold()
+
+    def resume_reading(self) -> None:
+        for bind in self._binds:
+            bind.unhold()
+
+    def submit(self, pdu: Pdu, *, segments: int = 1) -> Deferred[SubmitAnswer]:
+        """Send a request; fires once with one of four ends, never fails.
+
+        Waits behind window and rate; `segments` is what it costs of the rate. Raises EncodeError
+        when the PDU can't be written at all.
+        """
+        driver = self._sending_driver()
+        if driver is None or not driver.session.may_send(pdu.command):
+            self.counts.not_sent += 1
+            return succeed(NotSent("not bound for this"))
+        answer: Deferred[SubmitAnswer] = Deferred()
+        if not driver.session.submit(pdu, answer, driver.now(), segments=segments):
+            self.counts.not_sent += 1
+            return succeed(NotSent("the link's queue is full"))
+        driver.flush()
+        return answer
+
+    # What the binds report
+
+    def bind_changed(self, bind: Bind) -> None:
+        state = min((b.state for b in self._binds), key=_PROGRESS.index)
+        if state is self._state:
+            return
+        self._state = state
+        if state is LinkState.BOUND:
+            self.counts.binds += 1
+            self._log.info("link {link} bound", link=self.name)
+        if self._on_state is not None:
+            self._on_state(self)
+
+    def bind_happened(self, bind: Bind, events: list[Event], read_at: float) -> None:
+        odd: Counter[Oddity] = Counter()
+        for event in events:
+            match event:
+                case Answered(token, pdu):
+                    self._answered(token, pdu)
+                case Requested(batch):
+                    self._received(bind, batch, read_at)
+                case Expired(token):
+                    self.counts.unknown += 1
+                    token.callback(Unknown("no answer in time"))
+                case Unsent(token):
+                    self.counts.not_sent += 1
+                    token.callback(NotSent("waited too long, or the link is leaving"))
+                case Odd(_, oddity):
+                    odd[oddity] += 1
+                case Told(pdu):
+                    if self._on_told is not None:
+                        self._on_told(self, pdu)
+                case Ended():
+                    self._ended(event)
+        if odd:
+            self.counts.odd.update(odd)
+            self._log.warn(
+                "link {link}: {odd}",
+                link=self.name,
+                odd={oddity.value: count for oddity, count in odd.items()},
+            )
+
+    # Inside
+
+    def _sending_driver(self) -> Driver | None:
+        return None if self._sender is None else self._sender.driver
+
+    def _answered(self, token: Deferred[SubmitAnswer], pdu: Pdu) -> None:
+        self.counts.submits[pdu.status] += 1
+        if pdu.status == Status.ESME_ROK:
+            token.callback(Accepted(_message_id(pdu), pdu))
+        else:
+            token.callback(Refused(pdu.status))
+
+    def _received(self, bind: Bind, batch: Batch, read_at: float) -> None:
+        assert bind.driver is not None
+        self.counts.received += batch.count
+        inbox = Inbox(self, bind.driver, batch, read_at)
+        try:
+            self._inbound.received(self, inbox)
+        except Exception:
+            # Whatever it was, the messages were not taken; they may come again.
+            self._log.failure("link {link}: a batch was not taken", link=self.name)
+            inbox.not_now()
+
+    def _ended(self, event: Ended) -> None:
+        self.counts.lost += 1
+        self.counts.unknown += len(event.unanswered)
+        self.counts.not_sent += len(event.unsent)
+        self._log.info(
+            "link {link} ended: {end}, status {status}, {unanswered} unanswered, {unsent} unsent",
+            link=self.name,
+            end=event.end.value,
+            status=event.status,
+            unanswered=len(event.unanswered),
+            unsent=len(event.unsent),
+        )
+        for token in event.unanswered:
+            token.callback(Unknown(event.end.value))
+        for token in event.unsent:
+            token.callback(NotSent(event.end.value))
+
+
+def _message_id(pdu: Pdu) -> str:
+    message_id = pdu.fields.get("message_id", b"")
+    return message_id.decode("latin-1") if isinstance(message_id, bytes) else ""
+
+
+def _endpoint(settings: LinkSettings, reactor: Any) -> IStreamClientEndpoint:
+    plain = HostnameEndpoint(
+        reactor, settings.host, settings.port, timeout=settings.connect_timeout_s
+    )
+    if settings.tls is None:
+        return plain
+    endpoint: IStreamClientEndpoint = wrapClientTLS(client_tls(settings.tls, settings.host), plain)
+    return endpoint

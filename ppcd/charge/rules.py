@@ -127,90 +127,73 @@ RULES: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
     }
 )
 
-# Charges that a subscriber said yes to, one after the other; `cancelled` may come after a reserve.
-_TWO_STEP = (S.RESERVING, S.RESERVED, S.CAPTURING, S.RELEASING)
-_AFTER_RESERVE = (S.CAPTURING, S.RELEASING, S.IN_DOUBT, S.REVIEW, S.SUCCEEDED, S.DENIED)
-_AFTER_DEBIT = (S.DEBITING, S.IN_DOUBT, S.REVIEW, S.SUCCEEDED, S.DENIED)
-_STARTED = (S.DEBITING, *_TWO_STEP, S.IN_DOUBT, S.REVIEW, S.SUCCEEDED, S.DENIED, S.CANCELLED)
-_WITHOUT_CONSENT = (S.DECLINED, S.EXPIRED, S.UNDELIVERABLE)
-_ALL = tuple(State)
+# States by what has happened before them. A charge may be cancelled before consent or, released,
+# after it.
+_TWO_STEP: Final = (S.RESERVING, S.RESERVED, S.CAPTURING, S.RELEASING)
+_UNDECIDED: Final = (S.IN_DOUBT, S.REVIEW)
+_DECIDED: Final = (S.SUCCEEDED, S.DENIED)
+_AFTER_DEBIT_STARTED: Final = (S.DEBITING, *_UNDECIDED, *_DECIDED)
+_AFTER_RESERVE_STARTED: Final = (*_TWO_STEP, *_UNDECIDED, *_DECIDED, S.CANCELLED)
+_AFTER_RESERVED: Final = (S.CAPTURING, S.RELEASING, *_UNDECIDED, *_DECIDED, S.CANCELLED)
+_AFTER_STARTED: Final = (S.DEBITING, *_AFTER_RESERVE_STARTED)
+_WITHOUT_CONSENT: Final = (S.DECLINED, S.EXPIRED, S.UNDELIVERABLE)
 
 
-def _pairs(
-    listing: Mapping[Event, Iterable[State]],
-) -> frozenset[tuple[State, Event]]:
+def _pairs(listing: Mapping[Event, Iterable[State]]) -> frozenset[tuple[State, Event]]:
     return frozenset((state, event) for event, states in listing.items() for state in states)
 
 
+_AFTER_AWAITING: Final = tuple(state for state in State if state is not S.AWAITING)
+
 #: Too late to change anything: recorded, counted, and where a person wrote, answered.
-LATE: Final[frozenset[tuple[State, Event]]] = (
-    _pairs(
-        {
-            # From outside, at any time: the SMSC, the subscriber, the partner, the clock.
-            **dict.fromkeys(
-                (
-                    E.PROMPT_WRITTEN,
-                    E.PROMPT_ACCEPTED,
-                    E.PROMPT_REFUSED,
-                    E.PROMPT_DELIVERED,
-                    E.PROMPT_FAILED,
-                    E.AGREED,
-                    E.DECLINED,
-                    E.UNCLEAR,
-                    E.WRONG_CODE,
-                    E.CODES_SPENT,
-                    E.CANCEL,
-                    E.TIME_UP,
-                ),
-                _ALL,
-            ),
-            # Ours, but another node was faster.
-            E.LIMIT_EXCEEDED: _STARTED,
-            E.NOT_STARTED_IN_TIME: _STARTED,
-            E.DEBIT_STARTED: _AFTER_DEBIT,
-            E.RESERVE_STARTED: (*_TWO_STEP, S.IN_DOUBT, S.REVIEW, S.SUCCEEDED, S.DENIED,
-                                S.CANCELLED),
-            E.CAPTURE_STARTED: (*_AFTER_RESERVE, S.CANCELLED),
-            E.LAPSED: (*_AFTER_RESERVE, S.CANCELLED),
-            E.NEEDS_REVIEW: (S.RESERVED, S.CAPTURING, S.REVIEW, S.SUCCEEDED, S.DENIED,
-                             S.CANCELLED),
-            # Billing's, said again or overtaken.
-            E.NOT_SENT: (S.CONFIRMED, S.RESERVED, S.REVIEW, S.SUCCEEDED, S.DENIED, S.CANCELLED),
-            E.DEBIT_UNKNOWN: (S.RESERVED, S.REVIEW, S.SUCCEEDED, S.DENIED, S.CANCELLED),
-            E.DEBITED: (S.SUCCEEDED,),
-            E.DENIED: (S.DENIED, S.CANCELLED, *_WITHOUT_CONSENT),
-            E.NOT_FOUND: (S.RESERVED, S.CAPTURING, S.RELEASING, S.DENIED, S.CANCELLED),
-            E.RESERVED: (S.RESERVED, S.CAPTURING, S.RELEASING, S.REVIEW, S.SUCCEEDED),
-            E.RELEASED: (S.CAPTURING, S.IN_DOUBT, S.REVIEW, S.DENIED, S.CANCELLED),
-        }
-    )
-    - RULES.keys()
-)  # fmt: skip
+LATE: Final[frozenset[tuple[State, Event]]] = _pairs(
+    {
+        # The SMSC, the subscriber, the partner and the clock may come when they like.
+        E.PROMPT_WRITTEN: _AFTER_AWAITING,
+        E.PROMPT_ACCEPTED: _AFTER_AWAITING,
+        E.PROMPT_REFUSED: _AFTER_AWAITING,
+        E.PROMPT_DELIVERED: _AFTER_AWAITING,
+        E.PROMPT_FAILED: _AFTER_AWAITING,
+        E.AGREED: _AFTER_AWAITING,
+        E.DECLINED: _AFTER_AWAITING,
+        E.UNCLEAR: _AFTER_AWAITING,
+        E.WRONG_CODE: _AFTER_AWAITING,
+        E.CODES_SPENT: _AFTER_AWAITING,
+        E.CANCEL: tuple(state for state in _AFTER_AWAITING if state is not S.RESERVED),
+        E.TIME_UP: _AFTER_AWAITING,
+        # Our own acts, where another node was faster.
+        E.LIMIT_EXCEEDED: _AFTER_STARTED,
+        E.NOT_STARTED_IN_TIME: _AFTER_STARTED,
+        E.DEBIT_STARTED: _AFTER_DEBIT_STARTED,
+        E.RESERVE_STARTED: _AFTER_RESERVE_STARTED,
+        E.CAPTURE_STARTED: _AFTER_RESERVED,
+        E.LAPSED: _AFTER_RESERVED,
+        E.NEEDS_REVIEW: (S.RESERVED, S.CAPTURING, S.REVIEW, *_DECIDED, S.CANCELLED),
+        # Billing, said again or overtaken by what it said later.
+        E.NOT_SENT: (S.CONFIRMED, S.RESERVED, S.REVIEW, *_DECIDED, S.CANCELLED),
+        E.DEBIT_UNKNOWN: (S.RESERVED, S.REVIEW, *_DECIDED, S.CANCELLED),
+        E.DEBITED: (S.SUCCEEDED,),
+        E.DENIED: (S.DENIED, S.CANCELLED, *_WITHOUT_CONSENT),
+        E.NOT_FOUND: (S.RESERVED, S.CAPTURING, S.RELEASING, S.DENIED, S.CANCELLED),
+        E.RESERVED: (S.RESERVED, S.CAPTURING, S.RELEASING, S.REVIEW, S.SUCCEEDED),
+        E.RELEASED: (S.CAPTURING, *_UNDECIDED, S.DENIED, S.CANCELLED),
+    }
+)
 
 #: What billing says and what we know can't both be true: an alarm for people, and no change.
 CONTRADICTIONS: Final[frozenset[tuple[State, Event]]] = _pairs(
     {
-        # Money is gone for a charge that is not, or not any more, being debited.
+        # Money is gone for a charge that nobody is debiting.
         E.DEBITED: (
-            S.AWAITING,
-            S.CONFIRMED,
-            S.RESERVING,
-            S.RESERVED,
-            S.RELEASING,
-            S.DENIED,
-            S.CANCELLED,
-            *_WITHOUT_CONSENT,
+            *(S.AWAITING, S.CONFIRMED, S.RESERVING, S.RESERVED, S.RELEASING),
+            *(S.DENIED, S.CANCELLED, *_WITHOUT_CONSENT),
         ),
         # Money is held that nobody will capture.
         E.RESERVED: (
-            S.AWAITING,
-            S.CONFIRMED,
-            S.DEBITING,
-            S.DENIED,
-            S.CANCELLED,
-            *_WITHOUT_CONSENT,
+            *(S.AWAITING, S.CONFIRMED, S.DEBITING),
+            *(S.DENIED, S.CANCELLED, *_WITHOUT_CONSENT),
         ),
-        # An answer to a request which, by our records, was never sent; or against "debited".
+        # The answer to a request that, by our records, was never sent; or against "debited".
         E.DENIED: (S.CONFIRMED, S.RESERVED, S.SUCCEEDED),
         E.DEBIT_UNKNOWN: (S.CONFIRMED,),
         E.NOT_FOUND: (S.SUCCEEDED,),

@@ -8,6 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from ppcd.charge.debit import DenialReason
+
 
 class Kind(StrEnum):
     """On what occasion the text is sent."""
@@ -46,7 +48,8 @@ _UK: Final = {
     ),
     Kind.RECEIPT: "Сплачено {amount} {currency}: {merchant}[, {description}][. Чек {reference}]",
     Kind.NOT_DEBITED: (
-        "Оплата не пройшла, нічого не списано: {merchant}[, {description}], {amount} {currency}"
+        "Оплата не пройшла, нічого не списано: "
+        "{merchant}[, {description}], {amount} {currency}[. {reason}]"
     ),
     Kind.LATE_YES: (
         "Час вийшов, нічого не списано: {merchant}[, {description}], {amount} {currency}"
@@ -68,7 +71,8 @@ _RU: Final = {
     ),
     Kind.RECEIPT: "Оплачено {amount} {currency}: {merchant}[, {description}][. Чек {reference}]",
     Kind.NOT_DEBITED: (
-        "Оплата не прошла, ничего не списано: {merchant}[, {description}], {amount} {currency}"
+        "Оплата не прошла, ничего не списано: "
+        "{merchant}[, {description}], {amount} {currency}[. {reason}]"
     ),
     Kind.LATE_YES: (
         "Время истекло, ничего не списано: {merchant}[, {description}], {amount} {currency}"
@@ -89,7 +93,8 @@ _EN: Final = {
     ),
     Kind.RECEIPT: "Paid {amount} {currency}: {merchant}[, {description}][. Receipt {reference}]",
     Kind.NOT_DEBITED: (
-        "The payment failed, nothing was charged: {merchant}[, {description}], {amount} {currency}"
+        "The payment failed, nothing was charged: "
+        "{merchant}[, {description}], {amount} {currency}[. {reason}]"
     ),
     Kind.LATE_YES: (
         "Time is over, nothing was charged: {merchant}[, {description}], {amount} {currency}"
@@ -102,4 +107,35 @@ _EN: Final = {
 
 TEMPLATES: Final[Mapping[str, Mapping[Kind, str]]] = MappingProxyType(
     {"uk": MappingProxyType(_UK), "ru": MappingProxyType(_RU), "en": MappingProxyType(_EN)}
+)
+
+
+#: Why nothing was debited, in the subscriber's words; nothing is said of the other reasons.
+REASONS: Final[Mapping[str, Mapping[DenialReason, str]]] = MappingProxyType(
+    {
+        "uk": MappingProxyType(
+            {
+                DenialReason.INSUFFICIENT_FUNDS: "Недостатньо коштів",
+                DenialReason.SERVICE_DENIED: "Послуга недоступна для вашого номера",
+                DenialReason.LIMIT_EXCEEDED: "Перевищено ліміт платежів",
+                DenialReason.BILLING_UNAVAILABLE: "Спробуйте пізніше",
+            }
+        ),
+        "ru": MappingProxyType(
+            {
+                DenialReason.INSUFFICIENT_FUNDS: "Недостаточно средств",
+                DenialReason.SERVICE_DENIED: "Услуга недоступна для вашего номера",
+                DenialReason.LIMIT_EXCEEDED: "Превышен лимит платежей",
+                DenialReason.BILLING_UNAVAILABLE: "Попробуйте позже",
+            }
+        ),
+        "en": MappingProxyType(
+            {
+                DenialReason.INSUFFICIENT_FUNDS: "Not enough money on the account",
+                DenialReason.SERVICE_DENIED: "The service is barred for your number",
+                DenialReason.LIMIT_EXCEEDED: "The payment limit is reached",
+                DenialReason.BILLING_UNAVAILABLE: "Please try again later",
+            }
+        ),
+    }
 )

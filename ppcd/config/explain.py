@@ -1,0 +1,165 @@
+"""What pydantic found, as one sentence for the person who wrote the file.
+
+Knows models and their bounds, so that it can say `must be between 1 and 100, got 0` where the
+library tells only the bound that was hit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from annotated_types import Ge, Gt, Le, Len, Lt, MaxLen, MinLen
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ppcd.config.document import Document, Loc, Problem
+from ppcd.config.models import models_at
+from ppcd.config.types import shown
+
+__all__ = ["explain"]
+
+#: Last words of keys whose values are not repeated in a message, even when they stand in a wrong
+#: place.
+QUIET: Final = re.compile(r"(password|secret|token|key|dsn)$")
+BOUNDS: Final = {
+    "greater_than",
+    "greater_than_equal",
+    "less_than",
+    "less_than_equal",
+}
+LENGTHS: Final = {"string_too_short", "string_too_long", "too_short", "too_long"}
+SENTENCES: Final[Mapping[str, str]] = {
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "set_type": "must be a list",
+    "frozen_set_type": "must be a list",
+}
+
+
+def explain(document: Document, model: type[BaseModel], errors: list[Any]) -> list[Problem]:
+    """Every error of a validation as a problem in the file."""
+    return [_explain(document, model, error) for error in errors]
+
+
+def _explain(document: Document, model: type[BaseModel], error: Any) -> Problem:
+    kind = error["type"]
+    loc = _in_file(document, error["loc"], missing=kind == "missing")
+    if kind == "extra_forbidden":
+        return document.problem(loc, _unknown_key(model, loc), at_key=True)
+    if kind == "missing":
+        return document.problem(loc, "must be given")
+    got = "" if loc and QUIET.search(str(loc[-1])) else f", got {shown(error['input'])}"
+    if kind == "value_error":
+        # Our own sentence; it already says what it got.
+        message = str(error["ctx"]["error"])
+    elif kind in BOUNDS or kind in LENGTHS:
+        message = _bounds(_metadata(model, loc), error) + got
+    elif kind in {"literal_error", "enum"}:
+        message = f"must be one of {str(error['ctx']['expected']).replace(chr(39), '')}{got}"
+    elif kind in {"union_tag_invalid", "union_tag_not_found"}:
+        message = _union_tag(error)
+    elif kind in SENTENCES:
+        message = SENTENCES[kind] + got
+    else:
+        text = str(error["msg"])
+        message = text[:1].lower() + text[1:] + got
+    return document.problem(loc, message)
+
+
+def _in_file(document: Document, loc: Loc, *, missing: bool) -> tuple[int | str, ...]:
+    """The place without what pydantic adds and no file says: union tags, `[key]`."""
+    kept: list[int | str] = []
+    for depth, part in enumerate(loc, start=1):
+        last = missing and depth == len(loc)
+        if document.has((*kept, part)) or last:
+            kept.append(part)
+    return tuple(kept)
+
+
+def _unknown_key(model: type[BaseModel], loc: Loc) -> str:
+    known = {key for owner in models_at(model, loc[:-1]) for key in owner.model_fields}
+    close = difflib.get_close_matches(str(loc[-1]), sorted(known), n=1)
+    return f"unknown key; did you mean {close[0]}?" if close else "unknown key"
+
+
+def _union_tag(error: Any) -> str:
+    context = error["ctx"]
+    key = str(context.get("discriminator", "")).strip("'")
+    if "expected_tags" not in context:
+        return f"must have the key {key}"
+    expected = str(context["expected_tags"]).replace("'", "")
+    return f"{key} must be one of {expected}, got {shown(context['tag'])}"
+
+
+def _bounds(metadata: list[Any], error: Any) -> str:
+    """`must be between 1 and 100`, from both bounds of the field."""
+    text = error["type"] in LENGTHS
+    low: Any = None
+    high: Any = None
+    above = below = False
+    for mark in _flat(metadata):
+        if isinstance(mark, Len | MinLen) and text:
+            low = mark.min_length
+        if isinstance(mark, Len | MaxLen) and text:
+            high = mark.max_length
+        if isinstance(mark, Ge):
+            low = mark.ge
+        if isinstance(mark, Gt):
+            low, above = mark.gt, True
+        if isinstance(mark, Le):
+            high = mark.le
+        if isinstance(mark, Lt):
+            high, below = mark.lt, True
+    context = error["ctx"]
+    if low is None and high is None:
+        low = context.get("ge", context.get("min_length", context.get("gt")))
+        high = context.get("le", context.get("max_length", context.get("lt")))
+    unit = ""
+    if text:
+        unit = " entries" if error["type"] in {"too_short", "too_long"} else " characters"
+    if text and not low and high is None:
+        return "must not be empty"
+    if text and low == 1 and high is None:
+        return "must not be empty"
+    return f"must be {_range(low, high, above=above, below=below)}{unit}"
+
+
+def _range(low: Any, high: Any, *, above: bool, below: bool) -> str:
+    least = None if low is None else f"{'above' if above else 'at least'} {low}"
+    most = None if high is None else f"{'below' if below else 'at most'} {high}"
+    if low is not None and high is not None and not above and not below:
+        return f"between {low} and {high}"
+    return " and ".join(filter(None, (least, most)))
+
+
+def _flat(metadata: list[Any]) -> Iterator[Any]:
+    """Constraints, also those inside a FieldInfo or StringConstraints."""
+    for mark in metadata:
+        if isinstance(mark, FieldInfo):
+            yield from _flat(mark.metadata)
+        elif getattr(mark, "min_length", None) is not None and not isinstance(mark, Len | MinLen):
+            yield MinLen(mark.min_length)
+        else:
+            yield mark
+
+
+def _metadata(model: type[BaseModel], loc: Loc) -> list[Any]:
+    for owner in models_at(model, loc[:-1]):
+        field = owner.model_fields.get(str(loc[-1]))
+        if field is not None:
+            return list(field.metadata)
+    return []

@@ -1,0 +1,80 @@
+"""All sections together: what the service is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, PrivateAttr
+
+from ppcd.billing.settings import HttpBillingSettings
+from ppcd.charge.reading import Words as WordTable
+from ppcd.config.bind import link_settings
+from ppcd.config.document import Problem
+from ppcd.config.links import Link
+from ppcd.config.secret import Secret
+from ppcd.config.sections import (
+    Charges,
+    Database,
+    Log,
+    Node,
+    Operations,
+    Route,
+    TextOverrides,
+    Words,
+)
+from ppcd.config.types import Name, Section
+from ppcd.smpp.settings import LinkSettings
+
+__all__ = ["Settings"]
+
+
+class Settings(Section):
+    """One node's configuration, checked. Secrets are asked for by the path of their key."""
+
+    node: Node = Field(default=Node(), description="This process.")
+    database: Database = Field(description="PostgreSQL.")
+    links: dict[Name, Link] = Field(
+        min_length=1, description="Binds to SMSCs, each under a name that metrics and logs use."
+    )
+    routes: dict[Name, Route] = Field(
+        min_length=1, description="Short codes, each under a name of its own."
+    )
+    billing: dict[Name, HttpBillingSettings] = Field(
+        min_length=1, description="Billing systems, each under a name of its own."
+    )
+    charges: Charges = Field(default=Charges(), description="The way of a charge.")
+    texts: TextOverrides = Field(default=TextOverrides(), description="Texts of prompts.")
+    words: Words = Field(default=Words(), description="Words of answers.")
+    partner_api: dict[str, Any] = Field(default_factory=dict, description="The partners' API.")
+    webhooks: dict[str, Any] = Field(default_factory=dict, description="Notifications.")
+    operations: Operations = Field(
+        default=Operations(), description="Metrics, health, control socket."
+    )
+    log: Log = Field(default=Log(), description="Standard output.")
+
+    _secrets: Mapping[str, Secret] = PrivateAttr(default_factory=dict)
+    _warnings: tuple[Problem, ...] = PrivateAttr(default=())
+
+    def secret(self, path: str) -> Secret | None:
+        """The secret that `<path>_file` or `<path>_credential` names: `links.main.password`."""
+        return self._secrets.get(path)
+
+    def link_settings(self, name: str) -> LinkSettings:
+        """What `ppcd.smpp` builds the link `name` with."""
+        password = self.secret(f"links.{name}.password")
+        assert password is not None, "a link without a password is refused when loading"
+        return link_settings(name, self.links[name], password)
+
+    def word_table(self) -> WordTable:
+        """The built-in words and those of the file, for `ppcd.charge.reading.Reader`."""
+        return self.words.table()
+
+    @property
+    def secrets(self) -> Mapping[str, Secret]:
+        return self._secrets
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is allowed and probably not meant."""
+        return self._warnings

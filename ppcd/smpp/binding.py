@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Protocol
 
 from twisted.application.internet import ClientService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
     IProtocol,
@@ -132,6 +132,8 @@ class Bind:
 
     def stop(self) -> Deferred[None]:
         """Drain, unbind, close, each within its time; fires when nothing is left."""
+        if self.state is LinkState.STOPPED:
+            return succeed(None)
         stopped: Deferred[None] = Deferred()
         self._stopped.append(stopped)
         if self._stopping:

@@ -192,7 +192,7 @@ class Driver(protocol.Protocol):
     def _regulate(self) -> None:
         if self._closing:
             return
-        wanted = not self._held and self.session.wants_reading
+        wanted = not self._held and self.session.owed.wants_reading
         if wanted and not self._reading:
             self._reading = True
             self.session.resumed(self._clock.seconds())

@@ -189,7 +189,7 @@ class Link:
     @property
     def unanswered(self) -> int:
         """Messages of the SMSC that wait for our answer."""
-        return sum(b.driver.session.unanswered for b in self._binds if b.driver is not None)
+        return sum(b.driver.session.owed.unanswered for b in self._binds if b.driver is not None)
 
     def start(self) -> None:
         """Connect, bind, and keep it so."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from ppcd.smpp.accounts import Outgoing, Owed
 from ppcd.smpp.answers import header_only, rule_on, with_sequence
 from ppcd.smpp.batch import Batch
 from ppcd.smpp.command import BINDS, RESPONSE_BIT, UNANSWERED, Command
@@ -55,18 +56,15 @@ class Session:
         self.role = role
         self.settings = settings
         self.state = State.OPEN
-        #: Requests of the other side that wait for our answer.
-        self.unanswered = 0
+        self.owed = Owed(settings.inbound_max)
         self.outbox = Outbox(settings, random, now)
         # A stranger gets less room than a bound ESME. The SMSC that we dialled is no stranger, and
         # its bind_resp may share a read with its first large message.
-        stranger = role is Role.SMSC
-        size_max = settings.pdu_size_max_unbound if stranger else settings.pdu_size_max
-        self._reserved = self.outbox.reserved
+        size_max = settings.pdu_size_max_unbound if role is Role.SMSC else settings.pdu_size_max
         self._decoder = Decoder(size_max, settings.quirks.wire)
+        self._reserved = self.outbox.reserved
         self._timers = Timers(settings.timers, now)
-        self._urgent: list[bytes] = []  # answers and enquire_link: ahead of data
-        self._data: list[bytes] = []
+        self._out = Outgoing()
         self._events: list[Event] = []
         self._takes: frozenset[int] = frozenset()
         self._asked: Pdu | None = None  # the bind that is being decided
@@ -75,7 +73,6 @@ class Session:
         self.leaving = False
         self._peer_unbind: int | None = None  # the sequence number of the other side's unbind
         self._strays = 0
-        self._paused = False
         self._ended: Ended | None = None
 
     # What comes in
@@ -94,6 +91,8 @@ class Session:
             framing, runs = error, error.before
         batch = Batch()
         for run in runs:
+            if self._ended is not None:
+                break
             if isinstance(run, Pdu):
                 self._receive(run, batch, now)
             else:
@@ -107,11 +106,11 @@ class Session:
             timers.whole()
         timers.partial(now, decoder.waiting)
         if batch.count:
-            self.unanswered += batch.count
+            self.owed.unanswered += batch.count
             timers.moved(now)
             self._events.append(Requested(batch))
         if framing is not None:
-            self._urgent.append(framing.answer)
+            self._out.urgent(framing.answer)
             self._end(End.FRAMING)
         return self._settle(now)
 
@@ -179,7 +178,7 @@ class Session:
     def _request(self, pdu: Pdu, now: float) -> None:
         command = pdu.command
         if command == Command.ENQUIRE_LINK:
-            self._urgent.append(header_only(Command.ENQUIRE_LINK_RESP, pdu.sequence))
+            self._out.urgent(header_only(Command.ENQUIRE_LINK_RESP, pdu.sequence))
         elif command in UNANSWERED and self.role is Role.ESME and pdu.fault is None:
             self._events.append(Told(pdu))
         elif command == Command.UNBIND:
@@ -191,7 +190,7 @@ class Session:
         else:
             ruling = rule_on(pdu, self.role, self.state, self.settings.not_now_status)
             if ruling.answer:
-                self._urgent.append(ruling.answer)
+                self._out.urgent(ruling.answer)
             self._events.append(Odd(pdu, ruling.oddity, ruling.status))
             if self.state in (State.OPEN, State.BINDING):
                 self._strays += 1
@@ -208,14 +207,14 @@ class Session:
             self._events.append(PeerUnbinds())
         elif self.state is State.UNBINDING:
             # Both at once: answer theirs, ours is on its way.
-            self._urgent.append(header_only(Command.UNBIND_RESP, pdu.sequence))
+            self._out.urgent(header_only(Command.UNBIND_RESP, pdu.sequence))
             self._peer_unbind = None
         else:
             self._answer_unbind()
 
     def _answer_unbind(self) -> None:
         assert self._peer_unbind is not None
-        self._urgent.append(header_only(Command.UNBIND_RESP, self._peer_unbind))
+        self._out.urgent(header_only(Command.UNBIND_RESP, self._peer_unbind))
         self._end(End.UNBOUND_BY_PEER)
 
     def _odd(self, pdu: Pdu, oddity: Oddity) -> None:
@@ -236,7 +235,7 @@ class Session:
         if self.state is not State.BINDING or self._asked is None:
             return []  # they left while we were thinking
         asked, self._asked = self._asked, None
-        self._urgent.append(encode(answer))
+        self._out.urgent(encode(answer))
         if answer.status == Status.ESME_ROK:
             self._bound(BOUND_BY[asked.command], asked, now)
         else:
@@ -259,28 +258,28 @@ class Session:
         if not self.outbox.put(data, command=pdu.command, token=token, segments=segments, now=now):
             return False
         self._timers.moved(now)
-        self._data.extend(self.outbox.take(now))
+        self._out.data(self.outbox.take(now))
         return True
 
     def tell(self, pdu: Pdu) -> None:
         """Send what has no answer: outbind, alert_notification (SMSC)."""
         assert pdu.command in UNANSWERED
-        self._data.append(encode(pdu, sequence=self.outbox.sequence()))
+        self._out.data([encode(pdu, sequence=self.outbox.sequence())])
 
     def answer(self, batch: Batch, statuses: Sequence[int], now: float) -> list[Event]:
         """Answer deliver_sm and data_sm, all of a batch at once."""
         if self.state is State.CLOSED:
             return []
-        self._urgent.append(batch.answers(statuses))
-        self.unanswered -= batch.count
+        self._out.urgent(batch.answers(statuses))
+        self.owed.unanswered -= batch.count
         return self._settle(now)
 
     def answer_with(self, answer: Pdu, now: float) -> list[Event]:
         """Answer one request in full, with whatever its response carries."""
         if self.state is State.CLOSED:
             return []
-        self._urgent.append(encode(answer))
-        self.unanswered -= 1
+        self._out.urgent(encode(answer))
+        self.owed.unanswered -= 1
         return self._settle(now)
 
     def unbind(self, now: float) -> list[Event]:
@@ -299,31 +298,17 @@ class Session:
         return self._settle(now)
 
     def data_to_send(self) -> bytes:
-        """The bytes to write now; answers and enquire_link come before requests."""
-        if not self._urgent and not self._data:
-            return b""
-        data = b"".join(self._urgent + self._data)
-        self._urgent.clear()
-        self._data.clear()
-        return data
-
-    @property
-    def wants_reading(self) -> bool:
-        """False while too many requests wait for our answer; then the sender must wait."""
-        limit = self.settings.inbound_max
-        if self._paused:
-            # Half, so that a full house does not stop and go with each answer.
-            return self.unanswered <= limit // 2
-        return self.unanswered < limit
+        """The bytes to write now, in one piece."""
+        return self._out.take()
 
     def paused(self) -> None:
         """The driver stopped reading: until `resumed`, silence proves nothing."""
-        self._paused = True
+        self.owed.paused = True
         self._timers.pause()
         self.outbox.pause()
 
     def resumed(self, now: float) -> None:
-        self._paused = False
+        self.owed.paused = False
         self._timers.resume(now)
         self.outbox.resume(now)
 
@@ -393,7 +378,7 @@ class Session:
         self._reserved[sequence] = command
         if encoded is None:
             encoded = header_only(command, sequence)
-        self._urgent.append(with_sequence(encoded, sequence))
+        self._out.urgent(with_sequence(encoded, sequence))
         return sequence
 
     def _end(self, end: End, status: int | None = None) -> None:
@@ -407,10 +392,10 @@ class Session:
     def _settle(self, now: float) -> list[Event]:
         """Everything that changed has its consequences; hand the events over."""
         if self.state in BOUND:
-            if self.leaving and not self.unanswered and not self.outbox.in_flight:
+            if self.leaving and not self.owed.unanswered and not self.outbox.in_flight:
                 self._depart(now)
             elif not self.leaving:
-                self._data.extend(self.outbox.take(now))
+                self._out.data(self.outbox.take(now))
         events, self._events = self._events, []
         if self._ended is not None:
             events.append(self._ended)

@@ -54,6 +54,10 @@ def _links(links: Mapping[str, Link], secrets: Mapping[str, Secret]) -> Iterator
         loc = ("links", name)
         if link.password_file is None and link.password_credential is None:
             yield Complaint(loc, "must have password_file or password_credential")
+        if link.in_the_clear:
+            said = "is a public address and there is no tls: passwords and subscribers' numbers "
+            said += "would travel readable; add tls, or plaintext_ok: true for a VPN"
+            yield Complaint((*loc, "host"), said)
         secret = secrets.get(f"links.{name}.password")
         if secret is not None and len(secret.reveal().encode()) > SMPP_PASSWORD_LENGTH_MAX:
             said = f"holds more than the {SMPP_PASSWORD_LENGTH_MAX} characters that SMPP allows"
@@ -88,6 +92,10 @@ def _route(
         if not any(link.receives and link.mo_trusted for link in carrying):
             said = "none of these links receives answers that may confirm (bind, mo_trusted)"
             yield Complaint((*loc, "links"), said)
+    if route.code == "above" and not route.code_above:
+        yield Complaint((*loc, "code"), "is above, so code_above must say which amounts")
+    if route.code != "above" and route.code_above:
+        yield Complaint((*loc, "code_above"), "counts only with code: above")
     for currency, amount in route.code_above.items():
         try:
             from_decimal(amount, currency)
@@ -141,7 +149,7 @@ def _templates(loc: tuple[str, ...], language: str, templates: Templates) -> Ite
             yield Complaint((*loc, name), f"unknown kind of text; known are {known}")
             continue
         for problem in lint(template, Kind(name), language, segment_count):
-            yield Complaint((*loc, name), problem)
+            yield Complaint((*loc, name), problem.removesuffix("."))
 
 
 def _words(settings: Settings) -> Iterator[Complaint]:

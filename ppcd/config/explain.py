@@ -57,7 +57,9 @@ def explain(document: Document, model: type[BaseModel], errors: list[Any]) -> li
 
 def _explain(document: Document, model: type[BaseModel], error: Any) -> Problem:
     kind = error["type"]
-    loc = _in_file(document, error["loc"], missing=kind == "missing")
+    loc = _in_file(document, error["loc"])
+    if kind == "missing":
+        loc = (*loc, error["loc"][-1])
     if kind == "extra_forbidden":
         return document.problem(loc, _unknown_key(model, loc), at_key=True)
     if kind == "missing":
@@ -80,12 +82,11 @@ def _explain(document: Document, model: type[BaseModel], error: Any) -> Problem:
     return document.problem(loc, message)
 
 
-def _in_file(document: Document, loc: Loc, *, missing: bool) -> tuple[int | str, ...]:
-    """The place without what pydantic adds and no file says: union tags, `[key]`."""
+def _in_file(document: Document, loc: Loc) -> tuple[int | str, ...]:
+    """The place as far as the file has it: without union tags, `[key]`, missing keys."""
     kept: list[int | str] = []
-    for depth, part in enumerate(loc, start=1):
-        last = missing and depth == len(loc)
-        if document.has((*kept, part)) or last:
+    for part in loc:
+        if document.has((*kept, part)):
             kept.append(part)
     return tuple(kept)
 

@@ -6,17 +6,26 @@ are right.
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ppcd.config.checks import Complaint, check
-from ppcd.config.document import ConfigurationError, Document, dotted, read
+from ppcd.config.document import ConfigurationError, Document, Loc, dotted, read
 from ppcd.config.explain import explain
-from ppcd.config.secret import Secret, SecretError, check_file, credential_path, read_secret
+from ppcd.config.models import fields_of, models_at
+from ppcd.config.secret import (
+    Secret,
+    SecretError,
+    check_file,
+    check_private,
+    credential_path,
+    read_secret,
+)
 from ppcd.config.settings import Settings
 
 __all__ = ["build", "load"]
@@ -24,6 +33,8 @@ __all__ = ["build", "load"]
 #: Keys `<stem>_file` whose files are read by others, but are secret all the same (TLS private
 #: keys).
 PRIVATE: Final = frozenset({"key"})
+#: As deep as sections nest: each round takes out one level at most.
+PRUNINGS_MAX: Final = 6
 
 
 def load(path: str | Path, *, credentials_directory: str | None = None) -> Settings:
@@ -47,9 +58,14 @@ def build(document: Document, *, credentials_directory: str | None = None) -> Se
         found = explain(document, Settings, exc.errors(include_url=False))
         problems += [problem for problem in found if problem.path not in spoilt]
         settings = _sound_parts(document, exc)
-    secrets, complaints = _secrets(settings, credentials_directory)
+    secrets, complaints = _secrets(document, credentials_directory)
     complaints += check(settings, document, secrets)
-    problems += [document.problem(c.loc, c.message) for c in complaints if not c.harmless]
+    spoilt = {problem.path for problem in problems}
+    problems += [
+        problem
+        for problem in (document.problem(c.loc, c.message) for c in complaints if not c.harmless)
+        if problem.path not in spoilt
+    ]
     if problems:
         raise ConfigurationError(problems)
     settings._secrets = secrets
@@ -60,43 +76,66 @@ def build(document: Document, *, credentials_directory: str | None = None) -> Se
 
 
 def _sound_parts(document: Document, error: ValidationError) -> Settings:
-    """Settings with only the right sections, and of links, routes and billing the right entries."""
-    data: dict[str, Any] = {
-        key: dict(value) if isinstance(value, dict) else value
-        for key, value in (document.data if isinstance(document.data, dict) else {}).items()
-    }
-    for wrong in error.errors(include_url=False):
-        section, *inside = wrong["loc"] or ("",)
-        entries = data.get(str(section))
-        if section in {"links", "routes", "billing"} and inside and isinstance(entries, dict):
-            entries.pop(inside[0], None)
-    sound: dict[str, Any] = {}
-    for name, field in Settings.model_fields.items():
+    """Settings without what is wrong, so that the rest can be checked further.
+
+    Wrong values are taken out until what is left is right; a required one takes what it belongs
+    to with it. Sections that are gone altogether are not there as attributes.
+    """
+    data = copy.deepcopy(document.data)
+    assert isinstance(data, dict)
+    for _ in range(PRUNINGS_MAX):
+        for wrong in error.errors(include_url=False):
+            _take_out(data, wrong["loc"])
         try:
-            kind: Any = field.annotation
-            sound[name] = TypeAdapter(kind).validate_python(data[name])
+            return Settings.model_validate(data)
+        except ValidationError as exc:
+            error = exc
+    return Settings.model_construct(**_right_sections(data))
+
+
+def _take_out(data: dict[str, Any], loc: Loc) -> None:
+    """Take out the deepest key on the way to `loc` that is there."""
+    holder, key = None, ""
+    inner: Any = data
+    for part in loc:
+        if isinstance(inner, dict) and part in inner:
+            holder, key, inner = inner, str(part), inner[part]
+    if holder is not None:
+        del holder[key]
+
+
+def _right_sections(data: dict[str, Any]) -> dict[str, Any]:
+    right: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        kind: Any = field.annotation
+        try:
+            right[name] = TypeAdapter(kind).validate_python(data[name])
         except (ValidationError, KeyError):
             if not field.is_required():
-                sound[name] = field.get_default(call_default_factory=True)
-    return Settings.model_construct(**sound)
+                right[name] = field.get_default(call_default_factory=True)
+    return right
 
 
 def _secrets(
-    settings: Settings, directory: str | None
+    document: Document, directory: str | None
 ) -> tuple[dict[str, Secret], list[Complaint]]:
     """Every secret that any section names, by path: no section can forget a check."""
     secrets: dict[str, Secret] = {}
     complaints: list[Complaint] = []
-    for loc, model in _models(settings, ()):
-        for name in type(model).model_fields:
-            stem, _, how = name.rpartition("_")
-            value = getattr(model, name, None)
-            if how not in {"file", "credential"} or not isinstance(value, str):
+    for loc, said in _mappings(document.data, ()):
+        keys = {key for model in models_at(Settings, loc) for key, _ in fields_of(model)}
+        for key, value in said.items():
+            stem, _, how = key.rpartition("_")
+            if key not in keys or how not in {"file", "credential"} or not isinstance(value, str):
                 continue
             try:
-                secret = _one_secret(model, stem, how, value, directory)
+                if how == "credential" and f"{stem}_file" in said:
+                    raise SecretError(f"{stem}_file is given too: keep one of them")
+                secret = _one_secret(
+                    stem, how, value, directory, is_secret=f"{stem}_credential" in keys
+                )
             except SecretError as exc:
-                complaints.append(Complaint((*loc, name), str(exc)))
+                complaints.append(Complaint((*loc, key), str(exc)))
                 continue
             if secret is not None:
                 secrets[dotted((*loc, stem))] = secret
@@ -104,41 +143,25 @@ def _secrets(
 
 
 def _one_secret(
-    model: BaseModel, stem: str, how: str, value: str, directory: str | None
+    stem: str, how: str, value: str, directory: str | None, *, is_secret: bool
 ) -> Secret | None:
-    is_secret = f"{stem}_credential" in type(model).model_fields
     if how == "credential":
-        if getattr(model, f"{stem}_file", None) is not None:
-            raise SecretError(f"{stem}_file is given too: keep one of them")
         return read_secret(credential_path(value, directory), others_mode=0o007)
     path = Path(value)
     if is_secret:
         return read_secret(path)
     check_file(path)
     if stem in PRIVATE:
-        read_private(path)
+        check_private(path)
     return None
 
 
-def read_private(path: Path) -> None:
-    """Refuse a private key that others can read."""
-    mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
-        raise SecretError(
-            f"{path} can be used by others (mode {mode:04o}): chmod 600 it, and change the key"
-        )
-
-
-def _models(value: object, loc: tuple[int | str, ...]) -> Iterator[tuple[Any, BaseModel]]:
-    """Every model below a value, with its place."""
-    if isinstance(value, BaseModel):
-        yield loc, value
-        for name in type(value).model_fields:
-            # A section that was wrong is not there at all.
-            yield from _models(getattr(value, name, None), (*loc, name))
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _models(inner, (*loc, key))
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from _models(inner, (*loc, index))
+def _mappings(data: object, loc: tuple[int | str, ...]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Every mapping of the file, with its place."""
+    if isinstance(data, dict):
+        yield loc, data
+        for key, inner in data.items():
+            yield from _mappings(inner, (*loc, key))
+    elif isinstance(data, list):
+        for index, inner in enumerate(data):
+            yield from _mappings(inner, (*loc, index))

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Secret", "SecretError", "check_file", "credential_path", "read_secret"]
+__all__ = ["Secret", "SecretError", "check_file", "check_private", "credential_path", "read_secret"]
 
 SIZE_MAX: Final = 65536
 CREDENTIAL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -76,6 +76,15 @@ def check_file(path: Path) -> None:
         raise SecretError(f"{path} cannot be read: {exc.strerror}") from exc
 
 
+def check_private(path: Path, *, others_mode: int = 0o077) -> None:
+    """Refuse a secret that others could have read."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & others_mode:
+        raise SecretError(
+            f"{path} can be used by others (mode {mode:04o}): chmod 600 it, and change the secret"
+        )
+
+
 def read_secret(path: Path, *, others_mode: int = 0o077) -> Secret:
     """The file's text without its last newline; refused where others could read it too.
 
@@ -84,12 +93,7 @@ def read_secret(path: Path, *, others_mode: int = 0o077) -> Secret:
     user alone.
     """
     check_file(path)
-    status = path.stat()
-    if status.st_mode & others_mode:
-        mode = stat.S_IMODE(status.st_mode)
-        raise SecretError(
-            f"{path} can be used by others (mode {mode:04o}): chmod 600 it, and change the secret"
-        )
+    check_private(path, others_mode=others_mode)
     with path.open("rb") as file:
         raw = file.read(SIZE_MAX + 1)
     if len(raw) > SIZE_MAX:

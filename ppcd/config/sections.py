@@ -199,14 +199,6 @@ class Route(Section):
             raise ValueError("must not say anything twice")
         return value
 
-    @model_validator(mode="after")
-    def _policy(self) -> Self:
-        if self.code == "above" and not self.code_above:
-            raise ValueError("code is above, so code_above must say which amounts")
-        if self.code_above and self.code != "above":
-            raise ValueError("code_above counts only with code: above")
-        return self
-
     @property
     def code_policy(self) -> Literal["never", "always", "above"]:
         """`code`, or what it is by default."""

@@ -23,10 +23,10 @@ STATES: Final = (
     "undeliverable",
 )
 VERDICTS: Final = ("yes", "no", "stop", "unclear")
-#: What a billing adapter answered to a debit.
-DEBIT_OUTCOMES: Final = ("debited", "denied", "not_sent", "unknown")
-#: How one attempt to deliver a notification ended; `parked` gives up until a person asks again.
-WEBHOOK_OUTCOMES: Final = ("delivered", "try_later", "gone", "parked")
+#: What a billing adapter answered to a debit, or to the question what became of one.
+DEBIT_OUTCOMES: Final = ("debited", "denied", "not_sent", "not_found", "unknown")
+#: How one attempt to deliver a notification ended; `dead` gives up until a person asks again.
+WEBHOOK_OUTCOMES: Final = ("delivered", "later", "gone", "dead")
 #: The kinds of work row that a worker runs.
 JOB_KINDS: Final = ("prompt", "debit", "webhook")
 #: Every text that is sent to a subscriber.
@@ -40,9 +40,17 @@ PROMPT_KINDS: Final = (
     "late_yes",
     "late_no",
 )
-#: How the SMSC answered one text: all segments taken, refused for good, never written, or no
-#: answer.
-PROMPT_OUTCOMES: Final = ("accepted", "refused", "not_sent", "unknown")
+#: How one attempt to hand over a text ended: taken, refused for now, refused for good, refused for
+#: a fault of ours, never written, no answer; `dropped` was answered or over before it was written.
+PROMPT_OUTCOMES: Final = (
+    "accepted",
+    "not_now",
+    "refused",
+    "fault",
+    "not_sent",
+    "unknown",
+    "dropped",
+)
 #: How a connection to an SMSC went on.
 BIND_OUTCOMES: Final = ("bound", "refused", "unreachable", "timeout", "lost")
 #: Message states of delivery receipts (SMPP 3.4, 5.2.28).
@@ -56,8 +64,21 @@ RECEIPT_STATES: Final = (
     "unknown",
     "rejected",
 )
-#: Why a reply changed nothing.
-LATE_REASONS: Final = ("late", "no_charge", "duplicate", "wrong_code", "unreadable")
+#: What a reply did. Tests hold them to the domain's own table.
+REPLY_EFFECTS: Final = (
+    "confirmed",
+    "declined",
+    "reprompted",
+    "ignored",
+    "wrong_code",
+    "codes_used_up",
+    "early",
+    "late",
+    "late_yes",
+    "late_no",
+    "stray",
+    "untrusted",
+)
 PAUSES: Final = ("prompts", "debits")
 STORE_FAILURES: Final = ("not_applied", "outcome_unknown")
 LOG_LEVELS: Final = ("debug", "info", "warn", "error", "critical")

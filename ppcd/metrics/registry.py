@@ -140,11 +140,11 @@ class Metrics:
         self.replies = self._counter(
             "replies", "Replies read and committed.", Label("verdict", sets.VERDICTS)
         )
-        self.late_replies = self._counter(
-            "late_replies",
-            "Replies that changed nothing: the charge had ended, there was none, its yes was "
-            "already taken, the code was wrong, or the text could not be decoded.",
-            Label("reason", sets.LATE_REASONS),
+        self.reply_effects = self._counter(
+            "reply_effects",
+            "What the replies did: confirmed or declined a charge, led to another question, came "
+            "too early or too late, or meant no charge at all.",
+            Label("effect", sets.REPLY_EFFECTS),
         )
         self.reply_ack_seconds = self._histogram(
             "reply_ack_seconds", FAST, "From deliver_sm read to deliver_sm_resp written."

@@ -1,0 +1,264 @@
+"""The step that debits: intent committed, billing asked, its answer and what follows committed.
+
+Owns that one charge has one debit whatever times out, crashes or repeats. Refuses to know how a
+billing system is spoken to; what may be done about a doubt is the domain's `resolve_doubt`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ppcd.charge.debit import (
+    Debited,
+    DebitOrder,
+    Denied,
+    Doubt,
+    NextStep,
+    NotFound,
+    NotSent,
+    QueryAnswer,
+    Unknown,
+    judge,
+    resolve_doubt,
+)
+from ppcd.charge.money import Money
+from ppcd.charge.msisdn import Msisdn
+from ppcd.charge.rules import Event
+from ppcd.flow.ends import hand_on
+from ppcd.flow.ports import LEASE_S, Adapter, Offers
+from ppcd.metrics import Metrics
+from ppcd.store import debits
+from ppcd.store.batcher import Batcher
+from ppcd.store.debits import Begun, Intent, Next, Result
+from ppcd.store.lanes import Runner
+from ppcd.store.rows import DebitJob, Ended
+
+log = Logger(namespace="ppcd.flow.debit")
+
+#: An intent is good for this long: a node that was paused must not send an old one. Quiet periods
+#: count from its end.
+SEND_WITHIN_S: Final = 5.0
+#: Billing was not reached: pauses before the next attempts, the last one again and again.
+NOT_SENT_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)
+
+_PLANS: Final = {Doubt.AGAIN: "debit", Doubt.ASK: "query", Doubt.REVIEW: "review"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """What is known of a doubt when a decision is due: ages in seconds."""
+
+    age_s: float
+    quiet_s: float
+    tries: int
+
+
+class Debits:
+    """Runs debit jobs."""
+
+    def __init__(
+        self,
+        *,
+        lanes: Runner,
+        adapters: Mapping[str, Adapter],
+        clock: IReactorTime,
+        node: str,
+        horizon_s: float,
+        offers: Offers,
+        metrics: Metrics,
+        jitter: Callable[[], float],
+    ) -> None:
+        """`jitter` gives 0..1: a billing system that comes back is not met by all at once."""
+        self._lanes = lanes
+        self._adapters = adapters
+        self._clock = clock
+        self._horizon_s = horizon_s
+        self._offers = offers
+        self._metrics = metrics
+        self._jitter = jitter
+        self._begin: Batcher[Intent, Begun | Ended | None] = Batcher(
+            lanes,
+            partial(debits.begin, node=node, lease_s=LEASE_S),
+            size_max=500,
+            key=lambda i: i.charge_id,
+        )
+        self._record: Batcher[Result, Ended | None] = Batcher(
+            lanes, partial(debits.record, lease_s=LEASE_S), size_max=500, key=lambda r: r.charge_id
+        )
+
+    async def claim(self, limit: int) -> list[DebitJob]:
+        """Overdue jobs, now this node's."""
+        return await self._lanes.run(debits.claim, limit=limit, lease_s=LEASE_S)
+
+    async def release(self, jobs: Sequence[DebitJob]) -> None:
+        """Give back jobs that were not begun."""
+        await self._lanes.run(debits.release, [job.charge_id for job in jobs])
+
+    async def postpone(self, job: DebitJob, delay_s: float) -> None:
+        """Leave a job for later without an attempt."""
+        await self._lanes.run(debits.release, [job.charge_id], delay_s=delay_s)
+
+    async def run(self, job: DebitJob) -> None:
+        """Make one attempt at a debit, or at learning what became of it; record the answer."""
+        adapter = self._adapters.get(job.billing)
+        if adapter is None:
+            log.error(
+                "charge {charge} is to be debited at billing {billing}, which this node does not "
+                "have: add it to the configuration",
+                charge=job.charge_id,
+                billing=job.billing,
+            )
+            await self.postpone(job, 30)
+            return
+        if job.open:
+            await self._after_silence(job, adapter)
+        elif job.plan == "review":
+            await self._store(Result(job.charge_id, job.attempts, "unknown", Next.REVIEW))
+        else:
+            await self._attempt(job, adapter)
+
+    async def _after_silence(self, job: DebitJob, adapter: Adapter) -> None:
+        """The last attempt has no result, for its node stopped: its outcome is unknown."""
+        step = self._step(adapter, self._doubt_of(job))
+        await self._store(self._in_doubt(job.charge_id, job.attempts, step, "the node stopped"))
+
+    async def _attempt(self, job: DebitJob, adapter: Adapter) -> None:
+        query = job.plan == "query"
+        attempt = job.attempts + 1
+        intent = Intent(job.charge_id, attempt, query, repeat=job.doubt_s is not None)
+        [begun] = await self._begin.submit([intent])
+        if isinstance(begun, Ended):
+            hand_on([begun], self._offers, self._metrics)
+        if not isinstance(begun, Begun):
+            return
+        begun_at = self._clock.seconds()
+        if job.doubt_s is None:
+            self._metrics.charges.child("debiting").add()
+        order = DebitOrder(
+            key=str(job.charge_id),
+            charge_id=job.charge_id,
+            attempt=attempt,
+            msisdn=Msisdn.from_digits(str(job.msisdn)),
+            money=Money(job.amount_minor, job.currency),
+            merchant=begun.merchant,
+            description=begun.description,
+            repeat=begun.doubt_s is not None,
+        )
+        answer = await self._ask(adapter, order, query=query, begun_at=begun_at)
+        took_s = self._clock.seconds() - begun_at
+        self._metrics.debit_seconds.child(adapter.name).observe(took_s)
+        doubt = _Doubt(
+            age_s=(begun.doubt_s or 0) + took_s,
+            quiet_s=(job.quiet_s or 0) + took_s - SEND_WITHIN_S
+            if query
+            else took_s - SEND_WITHIN_S,
+            tries=attempt,
+        )
+        doubtful = begun.doubt_s is not None
+        await self._store(self._result(adapter, order, answer, doubt, doubtful=doubtful))
+
+    async def _ask(
+        self, adapter: Adapter, order: DebitOrder, *, query: bool, begun_at: float
+    ) -> QueryAnswer:
+        in_flight = self._metrics.debits_in_flight.child(adapter.name)
+        in_flight.add()
+        try:
+            if query:
+                return await adapter.query(order)
+            send_by = begun_at + SEND_WITHIN_S
+            return await adapter.debit(order, may_send=lambda: self._clock.seconds() <= send_by)
+        except Exception as exc:
+            # A bug of the adapter's: what it may have sent is unknown.
+            log.failure("billing {billing} failed on an answer", billing=adapter.name)
+            return Unknown(f"the adapter failed: {type(exc).__name__}")
+        finally:
+            in_flight.add(-1)
+
+    def _result(
+        self,
+        adapter: Adapter,
+        order: DebitOrder,
+        answer: QueryAnswer,
+        doubt: _Doubt,
+        *,
+        doubtful: bool,
+    ) -> Result:
+        quiet_over = doubt.quiet_s >= adapter.abilities.quiet_period_s
+        event = judge(adapter.abilities, answer, repeat=doubtful, quiet_over=quiet_over)
+        word, detail = _told(answer)
+        self._metrics.debits.child(adapter.name, word).add()
+        charge_id, attempt = order.charge_id, order.attempt
+        match event:
+            case Event.DEBITED:
+                reference = answer.reference if isinstance(answer, Debited) else None
+                return Result(charge_id, attempt, word, Next.SUCCEEDED, reference=reference)
+            case Event.DENIED:
+                reason = answer.reason.value if isinstance(answer, Denied) else "BILLING_REJECTED"
+                return Result(charge_id, attempt, word, Next.DENIED, reason=reason, detail=detail)
+            case Event.NOT_FOUND:
+                # Nothing was debited, and it is too late to begin again for somebody who left.
+                return Result(
+                    charge_id, attempt, word, Next.DENIED, "BILLING_UNAVAILABLE", detail=detail
+                )
+            case Event.NOT_SENT if not doubtful:
+                pause_s = NOT_SENT_PAUSES_S[min(attempt, len(NOT_SENT_PAUSES_S)) - 1]
+                if isinstance(answer, NotSent) and answer.retry_after_s is not None:
+                    pause_s = max(pause_s, min(answer.retry_after_s, 60))
+                delay_s = pause_s * (1 + self._jitter() / 2)
+                return Result(charge_id, attempt, word, Next.AGAIN, detail=detail, delay_s=delay_s)
+            case _:
+                step = self._step(adapter, doubt)
+                return self._in_doubt(charge_id, attempt, step, detail, word=word)
+
+    def _step(self, adapter: Adapter, doubt: _Doubt) -> NextStep:
+        return resolve_doubt(
+            adapter.abilities,
+            age_s=doubt.age_s,
+            quiet_s=doubt.quiet_s,
+            tries=max(0, doubt.tries - 1),
+            horizon_s=self._horizon_s,
+        )
+
+    def _doubt_of(self, job: DebitJob) -> _Doubt:
+        return _Doubt(
+            age_s=job.doubt_s or 0,
+            quiet_s=(job.quiet_s or 0) - SEND_WITHIN_S,
+            tries=job.attempts,
+        )
+
+    def _in_doubt(
+        self, charge_id: int, attempt: int, step: NextStep, detail: str, *, word: str = "unknown"
+    ) -> Result:
+        at_once = step.what is Doubt.REVIEW and step.in_s <= 0
+        self._metrics.charges.child("review" if at_once else "in_doubt").add()
+        return Result(
+            charge_id,
+            attempt,
+            word,
+            Next.REVIEW if at_once else Next.DOUBT,
+            detail=detail,
+            delay_s=step.in_s * (1 + self._jitter() / 10),
+            plan=_PLANS[step.what],
+        )
+
+    async def _store(self, result: Result) -> None:
+        hand_on(await self._record.submit([result]), self._offers, self._metrics)
+
+
+def _told(answer: QueryAnswer) -> tuple[str, str]:
+    """The word under which an answer is recorded and counted, and its detail for people."""
+    match answer:
+        case Debited():
+            return "debited", ""
+        case Denied():
+            return "denied", answer.code
+        case NotSent():
+            return "not_sent", answer.detail
+        case NotFound():
+            return "not_found", "billing knows nothing of it"
+        case Unknown():
+            return "unknown", answer.detail

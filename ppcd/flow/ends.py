@@ -1,0 +1,18 @@
+"""What each step does when charges ended in its transaction: count, and hand on the work."""
+
+from collections.abc import Iterable
+
+from ppcd.flow.ports import Offers
+from ppcd.metrics import Metrics
+from ppcd.store.rows import Ended
+
+
+def hand_on(ends: Iterable[Ended | None], offers: Offers, metrics: Metrics) -> None:
+    """Count the ends, and offer their notifications and notices to the workers."""
+    ended = [end for end in ends if end is not None]
+    for end in ended:
+        metrics.charges.child(end.state).add()
+        if end.paid_s is not None:
+            metrics.paid_seconds.child().observe(end.paid_s)
+    offers.webhooks([end.webhook for end in ended if end.webhook is not None])
+    offers.prompts([end.prompt for end in ended if end.prompt is not None])

@@ -1,0 +1,110 @@
+"""The step that tells partners how their charges ended.
+
+Owns that an end is told under one event id and one body until it is told, gone or dead. Refuses to
+know HTTP and signatures (`Notifier`) and the partners' wire format (`WriteEvent`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.logger import Logger
+
+from ppcd.flow.ports import LEASE_S, Delivered, End, Event, Gone, Notifier, TryLater, WriteEvent
+from ppcd.metrics import Metrics
+from ppcd.store import notifications
+from ppcd.store.batcher import Batcher
+from ppcd.store.lanes import Runner
+from ppcd.store.notifications import Delivery, Due, Told
+from ppcd.store.rows import WebhookKey
+
+log = Logger(namespace="ppcd.flow.notify")
+
+#: After this long a person is needed: three days and a few hours.
+GIVE_UP_S: Final = 76 * 3600.0
+
+
+def event_id_of(charge_id: int, sequence: int) -> str:
+    """The id of an event: the same on every attempt, and from every node."""
+    return f"evt_{charge_id}_{sequence}"
+
+
+class Notifications:
+    """Runs webhook jobs."""
+
+    def __init__(
+        self,
+        *,
+        lanes: Runner,
+        notifier: Notifier,
+        write_event: WriteEvent,
+        delay_s: Callable[[int], float],
+        metrics: Metrics,
+    ) -> None:
+        """`delay_s` gives the pause after the n-th failed attempt, jitter included."""
+        self._lanes = lanes
+        self._notifier = notifier
+        self._write_event = write_event
+        self._delay_s = delay_s
+        self._metrics = metrics
+        self._load: Batcher[WebhookKey, Due | None] = Batcher(
+            lanes, notifications.load, size_max=500
+        )
+        self._record: Batcher[Delivery, None] = Batcher(
+            lanes, notifications.record, size_max=500, key=lambda d: (d.charge_id, d.sequence)
+        )
+
+    async def claim(self, limit: int) -> list[WebhookKey]:
+        """Overdue jobs, now this node's."""
+        return await self._lanes.run(notifications.claim, limit=limit, lease_s=LEASE_S)
+
+    async def release(self, keys: Sequence[WebhookKey]) -> None:
+        """Give back jobs that were not begun."""
+        await self._lanes.run(notifications.release, keys)
+
+    async def run(self, key: WebhookKey) -> None:
+        """Tell one partner of one end, and record what came of it."""
+        [due] = await self._load.submit([key])
+        if due is None:
+            return
+        event_id = event_id_of(due.charge_id, due.sequence)
+        end = End(
+            charge_id=due.charge_id,
+            sequence=due.sequence,
+            state=due.state,
+            reason=due.reason,
+            billing_reference=due.billing_reference,
+            decided_at=due.decided_at,
+        )
+        secrets = [s for s in (due.secret, due.secret_before) if s is not None]
+        answer = await self._notifier.deliver(
+            Event(
+                event_id=event_id,
+                url=due.url,
+                secrets=tuple(secrets),
+                body=self._write_event(end, event_id=event_id),
+                bearer=due.token,
+            )
+        )
+        told, detail, delay_s = self._judge(answer, due)
+        self._metrics.webhooks.child(told.value).add()
+        delivery = Delivery(due.charge_id, due.sequence, due.attempts + 1, told, detail, delay_s)
+        await self._record.submit([delivery])
+
+    def _judge(self, answer: Delivered | TryLater | Gone, due: Due) -> tuple[Told, str, float]:
+        match answer:
+            case Delivered():
+                return Told.DELIVERED, str(answer.status), 0
+            case Gone():
+                return Told.GONE, answer.detail, 0
+            case TryLater():
+                delay_s = max(self._delay_s(due.attempts + 1), answer.after_s or 0)
+                if due.age_s + delay_s < GIVE_UP_S:
+                    return Told.LATER, answer.detail, delay_s
+                log.error(
+                    "partner {partner} could not be told about charge {charge} for three days, "
+                    "and ppcd stops trying: {why}",
+                    partner=due.partner,
+                    charge=due.charge_id,
+                    why=answer.detail,
+                )
+                return Told.DEAD, answer.detail, 0

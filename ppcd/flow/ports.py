@@ -1,0 +1,194 @@
+"""What the steps need of the world: protocols, and the values that go through them.
+
+Owns the words for what the world can answer. The rooms above fulfil these; nothing here does.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from ppcd.charge.debit import Abilities, DebitAnswer, DebitOrder, QueryAnswer
+from ppcd.charge.msisdn import Msisdn
+from ppcd.store.rows import DebitJob, PromptJob, PromptKey, WebhookKey
+
+# --- the phone ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sms:
+    """A text for one phone, from one of a route's addresses."""
+
+    route: str
+    source: str
+    msisdn: Msisdn
+    text: str
+    #: What the SMSC may use up for delivery; later the text is of no use.
+    validity_s: float
+    reference: int
+
+
+class SendResult(StrEnum):
+    """How an attempt to hand a text to the SMSC ended."""
+
+    ACCEPTED = "accepted"
+    #: Refused, and trying again may help.
+    NOT_NOW = "not_now"
+    #: Refused for good: this phone can't be reached so.
+    REFUSED = "refused"
+    #: Refused for a fault of ours (configuration, encoding): repeating won't help, people must.
+    FAULT = "fault"
+    #: Nothing was written to any link.
+    NOT_SENT = "not_sent"
+    #: Written, and no answer came: it may be on its way.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a text: of each segment its command_status (None: no answer) and id."""
+
+    result: SendResult
+    link: str
+    detail: str
+    segments: tuple[tuple[int | None, str | None], ...] = ()
+
+
+class Carrier(Protocol):
+    """Hands texts to SMSCs over the links of a route."""
+
+    def segments(self, text: str) -> int:
+        """How many short messages a text takes."""
+        ...
+
+    async def send(self, sms: Sms) -> Sent:
+        """Write a text to a link of its route and wait for the answer; never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mo:
+    """What a phone sent, decoded. `text` is None where the bytes say nothing readable."""
+
+    link: str
+    msisdn: Msisdn | None
+    address: str
+    text: str | None
+    raw: bytes
+    data_coding: int
+    esm_class: int
+    #: One of several parts: never an answer, whatever it says.
+    part: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReceipt:
+    """A delivery receipt, decoded. `state` is SMPP's word: DELIVRD, UNDELIV, EXPIRED…"""
+
+    link: str
+    msisdn: Msisdn | None
+    message_id: str
+    state: str
+    error: str | None
+
+
+# --- billing -----------------------------------------------------------------------------------
+
+
+class Adapter(Protocol):
+    """A billing system. Neither call raises for what the network or billing may do."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def abilities(self) -> Abilities: ...
+
+    async def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
+        """Ask for the debit once; `may_send` is asked in the very turn that writes."""
+        ...
+
+    async def query(self, order: DebitOrder) -> QueryAnswer:
+        """Ask what became of the order's key."""
+        ...
+
+
+# --- partners ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A notification as it goes out: the same id and body on every attempt."""
+
+    event_id: str
+    url: str
+    #: The newest secret first; all of them sign.
+    secrets: tuple[bytes, ...]
+    body: bytes
+    bearer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The partner has it."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class TryLater:
+    """It may work another time."""
+
+    after_s: float | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The partner wants no more of this."""
+
+    detail: str
+
+
+class Notifier(Protocol):
+    """Posts events to partners. Never raises for what a partner may do."""
+
+    async def deliver(self, event: Event) -> Delivered | TryLater | Gone: ...
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What a partner is told about a charge: the facts of its end, enough to write the event."""
+
+    charge_id: int
+    sequence: int
+    state: str
+    reason: str | None
+    billing_reference: str | None
+    decided_at: datetime
+
+
+class WriteEvent(Protocol):
+    """Makes the body of an event from the facts, the same bytes each time."""
+
+    def __call__(self, end: End, *, event_id: str) -> bytes: ...
+
+
+# --- work --------------------------------------------------------------------------------------
+
+
+class Offers(Protocol):
+    """Where new work is handed to this node's workers: it is leased to them already.
+
+    What can't be taken comes back from the database when its lease is over.
+    """
+
+    def prompts(self, jobs: Sequence[PromptJob | PromptKey]) -> None: ...
+    def debits(self, jobs: Sequence[DebitJob]) -> None: ...
+    def webhooks(self, keys: Sequence[WebhookKey]) -> None: ...
+
+
+#: Seconds for which new work is this node's own. Longer than any single call to the world may take:
+#: after it another node takes the work over.
+LEASE_S = 60.0

@@ -1,0 +1,156 @@
+"""The step that reads answers: read the word, commit, then let the SMSC have its answer.
+
+Owns that nothing is acknowledged before its commit. Refuses to know PDUs; per batch, never per
+message, it touches Deferreds, logs and labelled metrics.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
+
+from twisted.logger import Logger
+
+from ppcd.charge.consequence import Effect
+from ppcd.charge.reading import Reader, Reading, Verdict
+from ppcd.flow.ports import LEASE_S, Mo, Offers
+from ppcd.metrics import Metrics
+from ppcd.store import replies, second_look
+from ppcd.store.batcher import Batcher
+from ppcd.store.lanes import Runner, StoreError, single
+from ppcd.store.replies import Settled
+from ppcd.store.rows import NewReply, awaiting_key
+
+log = Logger(namespace="ppcd.flow.reply")
+
+#: Bodies whose verdict is remembered: «ДА» comes in a few dozen spellings.
+READINGS_CACHED = 4096
+#: Longer texts are read each time; nobody says yes in so many words.
+CACHED_LENGTH_MAX = 32
+
+UNREADABLE = Reading(Verdict.UNCLEAR, None, "unreadable")
+SEVERAL_PARTS = Reading(Verdict.UNCLEAR, None, "several_parts")
+
+
+class Replies:
+    """Reads and settles the answers of phones, in batches."""
+
+    def __init__(
+        self,
+        *,
+        lanes: Runner,
+        confirming: Runner,
+        reader: Reader,
+        address_numbers: Callable[[], Mapping[str, int]],
+        untrusted: frozenset[str],
+        reprompts_max: int,
+        wrong_codes_max: int,
+        offers: Offers,
+        metrics: Metrics,
+        next_id: Callable[[], int],
+    ) -> None:
+        """`confirming` are lanes with a pinned plan; `untrusted` names links not vouched for."""
+        self._reader = reader
+        self._read_short = lru_cache(maxsize=READINGS_CACHED)(reader.read)
+        self._address_numbers = address_numbers
+        self._untrusted = untrusted
+        self._offers = offers
+        self._metrics = metrics
+        self._next_id = next_id
+        self._confirm: Batcher[NewReply, Settled | None] = Batcher(
+            confirming,
+            single(partial(replies.confirm, lease_s=LEASE_S)),
+            size_max=2000,
+            lanes_max=3,
+            waiting_max=50_000,
+            key=_key_of,
+            retry_unknown=True,
+        )
+        self._look_again: Batcher[NewReply, Settled] = Batcher(
+            lanes,
+            partial(
+                second_look.look_again,
+                untrusted=untrusted,
+                reprompts_max=reprompts_max,
+                wrong_codes_max=wrong_codes_max,
+                lease_s=LEASE_S,
+            ),
+            size_max=500,
+            waiting_max=50_000,
+            key=_key_of,
+            retry_unknown=True,
+        )
+
+    async def receive(self, batch: Sequence[Mo]) -> list[bool]:
+        """Settle a batch of answers; for each, whether it is recorded and may be acknowledged.
+
+        False: the store could not say so in time; the SMSC must send it again.
+        """
+        new = [self._read(mo) for mo in batch]
+        self._count(new)
+        done: dict[int, Settled] = {}
+        trusted = [r for r in new if r.link not in self._untrusted]
+        try:
+            settled = await self._confirm.submit(trusted)
+            done |= {r.reply_id: s for r, s in zip(trusted, settled, strict=True) if s is not None}
+            self._hand_on(done.values())
+            rest = [r for r in new if r.reply_id not in done]
+            looked = await self._look_again.submit(rest)
+            again = {r.reply_id: s for r, s in zip(rest, looked, strict=True)}
+            self._hand_on(again.values())
+            done |= again
+        except StoreError as exc:
+            log.warn(
+                "{count} replies are not acknowledged, the SMSC is to send them again: {why}",
+                count=len(new) - len(done),
+                why=str(exc),
+            )
+        return [r.reply_id in done for r in new]
+
+    def _read(self, mo: Mo) -> NewReply:
+        number = self._address_numbers().get(mo.address)
+        reading = self._reading(mo)
+        msisdn = None if mo.msisdn is None else int(mo.msisdn.digits)
+        key = None if msisdn is None or number is None else awaiting_key(msisdn, number)
+        return NewReply(
+            reply_id=self._next_id(),
+            key=key,
+            msisdn=msisdn,
+            address=mo.address,
+            link=mo.link,
+            raw=mo.raw,
+            data_coding=mo.data_coding,
+            esm_class=mo.esm_class,
+            verdict=reading.verdict.value,
+            number=reading.number,
+            rule=reading.rule,
+        )
+
+    def _reading(self, mo: Mo) -> Reading:
+        if mo.text is None:
+            return UNREADABLE
+        if mo.part:
+            return SEVERAL_PARTS
+        if len(mo.text) <= CACHED_LENGTH_MAX:
+            return self._read_short(mo.text)
+        return self._reader.read(mo.text)
+
+    def _count(self, new: Sequence[NewReply]) -> None:
+        for verdict, count in Counter(r.verdict for r in new).items():
+            self._metrics.replies.child(verdict).add(count)
+
+    def _hand_on(self, settled: Iterable[Settled]) -> None:
+        done = list(settled)
+        self._offers.debits([s.debit for s in done if s.debit is not None])
+        self._offers.webhooks([s.webhook for s in done if s.webhook is not None])
+        self._offers.prompts([s.prompt for s in done if s.prompt is not None])
+        for effect, count in Counter(str(s.effect) for s in done).items():
+            self._metrics.reply_effects.child(effect).add(count)
+            if effect == Effect.CONFIRMED:
+                self._metrics.charges.child("confirmed").add(count)
+            elif effect in (Effect.DECLINED, Effect.CODES_USED_UP):
+                self._metrics.charges.child("declined").add(count)
+
+
+def _key_of(reply: NewReply) -> int:
+    # Without a key there is nothing to wait for: each is alone.
+    return -reply.reply_id if reply.key is None else reply.key

@@ -1,0 +1,373 @@
+"""The step that begins and ends with the partner: create, look up, wait, cancel.
+
+Owns which route serves a number and what a request may ask for. Refuses to know HTTP and the
+partners' wire format.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from ppcd.charge.codes import make_code
+from ppcd.charge.debit import DenialReason
+from ppcd.charge.money import Money, to_major_number
+from ppcd.charge.msisdn import Msisdn
+from ppcd.charge.rules import State
+from ppcd.charge.texts import LANGUAGES, one_line
+from ppcd.flow.document import document_of, document_text
+from ppcd.flow.ends import hand_on
+from ppcd.flow.ports import LEASE_S, Offers
+from ppcd.flow.waiting import Ends
+from ppcd.metrics import Metrics
+from ppcd.store import charges, creation, registers
+from ppcd.store.batcher import Batcher
+from ppcd.store.creation import CreateResult
+from ppcd.store.lanes import Busy as StoreBusy
+from ppcd.store.lanes import Runner
+from ppcd.store.registers import PartnerRow, TariffRow
+from ppcd.store.rows import Address, ChargeRow, Conflict, NewCharge
+
+#: A key that was good stays good for this long without asking again.
+KEY_REMEMBERED_S: Final = 1.0
+KEYS_REMEMBERED_MAX: Final = 10_000
+RETRY_AFTER_S: Final = 2.0
+#: What is kept of a partner's words, in units of UCS-2; a text may cut them further.
+MERCHANT_UNITS_MAX: Final = 60
+DESCRIPTION_UNITS_MAX: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """Who asks."""
+
+    partner_id: int
+    name: str
+    merchant: str
+    language: str
+    webhook_url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a partner wants charged, as read from its request."""
+
+    msisdn: Msisdn
+    money: Money
+    description: str
+    reference: str
+    correlator: str | None
+    merchant: str | None
+    language: str | None
+    product_id: str | None
+    sink: str | None
+    sink_token: str | None
+    #: What of the request is echoed in answers.
+    document: Mapping[str, Any]
+    #: What makes it the same request: equal under one correlator, it is answered alike.
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeView:
+    """A charge as its partner may see it."""
+
+    charge_id: int
+    state: State
+    reason: DenialReason | None
+    created_at: datetime
+    paid_at: datetime | None
+    billing_reference: str | None
+    document: Mapping[str, Any]
+    sink: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    charge: ChargeView
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The same request came before; here is its charge."""
+
+    charge: ChargeView
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelatorTaken:
+    """Another request came under this correlator."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceTaken:
+    """Another charge of this partner has this reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoFreeAddress:
+    """So many charges wait for this subscriber's answer that no reply address is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotServed:
+    """No route serves this number: it is not this operator's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Not now; nothing happened."""
+
+    retry_after_s: float
+
+
+CreateAnswer = (
+    Created | Replayed | CorrelatorTaken | ReferenceTaken | NoFreeAddress | NotServed | Busy
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """This call ended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyConfirmed:
+    """The subscriber was faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyCancelled:
+    """An earlier call ended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyEnded:
+    """It had ended without a debit, otherwise than by a cancel."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """This partner has no such charge."""
+
+
+CancelAnswer = Cancelled | AlreadyConfirmed | AlreadyCancelled | AlreadyEnded | NotFound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRules:
+    """What a route asks of its charges."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    pool: tuple[Address, ...]
+    billing: str
+    #: Whether a charge of this amount asks for a code.
+    with_code: Callable[[Money], bool]
+    quarantine_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargeRules:
+    """What holds for all charges."""
+
+    lifetime_s: float
+    debit_start_s: int
+    language: str
+
+
+class Requests:
+    """What partners can ask for."""
+
+    def __init__(
+        self,
+        *,
+        lanes: Runner,
+        clock: IReactorTime,
+        routes: Callable[[], Sequence[RouteRules]],
+        rules: Callable[[], ChargeRules],
+        random_below: Callable[[int], int],
+        next_id: Callable[[], int],
+        offers: Offers,
+        metrics: Metrics,
+    ) -> None:
+        """`routes` and `rules` give what is in force now; `random_below` is cryptographic."""
+        self._lanes = lanes
+        self._clock = clock
+        self._routes = routes
+        self._rules = rules
+        self._random_below = random_below
+        self._next_id = next_id
+        self._offers = offers
+        self._metrics = metrics
+        self._keys: dict[bytes, tuple[float, Partner]] = {}
+        self._create: Batcher[NewCharge, CreateResult] = Batcher(
+            lanes,
+            partial(creation.create, lease_s=LEASE_S),
+            size_max=200,
+            waiting_max=5000,
+            key=lambda new: new.msisdn,
+        )
+        self._get: Batcher[int, ChargeRow | None] = Batcher(lanes, charges.get, size_max=500)
+        self._by_key: Batcher[bytes, PartnerRow | None] = Batcher(
+            lanes, registers.partners_by_key, size_max=500
+        )
+        self._ends = Ends(lanes=lanes, clock=clock, metrics=metrics)
+
+    async def authenticate(self, key: str) -> Partner | None:
+        """Whose key this is; None for one that opens nothing."""
+        key_hash = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+        known = self._keys.get(key_hash)
+        if known is not None and known[0] > self._clock.seconds():
+            return known[1]
+        [row] = await self._by_key.submit([key_hash])
+        if row is None:
+            self._keys.pop(key_hash, None)
+            return None
+        partner = Partner(row.partner_id, row.name, row.merchant, row.language, row.webhook_url)
+        if len(self._keys) >= KEYS_REMEMBERED_MAX:
+            self._keys.clear()
+        self._keys[key_hash] = (self._clock.seconds() + KEY_REMEMBERED_S, partner)
+        return partner
+
+    async def tariff(self, partner: Partner, product_id: str) -> TariffRow | None:
+        """A partner's tariff of that name, if it is on sale."""
+        rows = await self._lanes.run(registers.tariffs, partner.partner_id)
+        return next((row for row in rows if row.name == product_id), None)
+
+    async def create(self, partner: Partner, order: Order) -> CreateAnswer:
+        """Accept a charge, or say why not. `Created` is committed; its prompt is on its way."""
+        route = self._route_of(order.msisdn)
+        if route is None:
+            return NotServed()
+        tariff = await self.tariff(partner, order.product_id) if order.product_id else None
+        try:
+            [result] = await self._create.submit([self._new(partner, order, route, tariff)])
+        except StoreBusy:
+            return Busy(RETRY_AFTER_S)
+        match result:
+            case creation.Created():
+                self._metrics.charges.child("awaiting").add()
+                self._offers.prompts([result.prompt])
+                return Created(_view(result.charge))
+            case creation.Replayed():
+                [row] = await self._get.submit([result.charge_id])
+                if row is None:
+                    # Its facts are older than the law lets us keep; only its key is left.
+                    return CorrelatorTaken()
+                return Replayed(_view(row))
+            case Conflict.CORRELATOR_TAKEN:
+                return CorrelatorTaken()
+            case Conflict.REFERENCE_TAKEN:
+                return ReferenceTaken()
+            case Conflict.NO_FREE_ADDRESS:
+                self._metrics.no_free_address.child().add()
+                return NoFreeAddress()
+
+    async def get(self, partner: Partner, charge_id: int, wait_s: float = 0) -> ChargeView | None:
+        """A partner's charge; with `wait_s`, answers when it ends, or then."""
+        view = await self._look_up(partner, charge_id)
+        if view is None or wait_s <= 0 or view.state in _ENDS:
+            return view
+        await self._ends.wait(charge_id, wait_s)
+        return await self._look_up(partner, charge_id)
+
+    async def cancel(self, partner: Partner, charge_id: int) -> CancelAnswer:
+        """End a charge that nobody has answered."""
+        ended = await self._lanes.run(
+            charges.cancel, charge_id, partner_id=partner.partner_id, lease_s=LEASE_S
+        )
+        if ended is not None:
+            hand_on([ended], self._offers, self._metrics)
+            return Cancelled()
+        view = await self._look_up(partner, charge_id)
+        if view is None:
+            return NotFound()
+        if view.state is State.CANCELLED:
+            return AlreadyCancelled()
+        # Denied by billing: the subscriber had said yes.
+        if view.state in (State.DECLINED, State.EXPIRED, State.UNDELIVERABLE):
+            return AlreadyEnded(view.state)
+        return AlreadyConfirmed()
+
+    def _route_of(self, msisdn: Msisdn) -> RouteRules | None:
+        """The route with the longest prefix of the number."""
+        best: tuple[int, RouteRules] | None = None
+        for route in self._routes():
+            for prefix in route.prefixes or ("",):
+                if msisdn.digits.startswith(prefix) and (best is None or len(prefix) > best[0]):
+                    best = len(prefix), route
+        return None if best is None else best[1]
+
+    def _new(
+        self, partner: Partner, order: Order, route: RouteRules, tariff: TariffRow | None
+    ) -> NewCharge:
+        rules = self._rules()
+        major = to_major_number(order.money)
+        language = order.language or partner.language or rules.language
+        debit_start_s = tariff.debit_start_s if tariff is not None else None
+        return NewCharge(
+            charge_id=self._next_id(),
+            partner_id=partner.partner_id,
+            partner=partner.name,
+            msisdn=int(order.msisdn.digits),
+            amount_minor=order.money.amount_minor,
+            currency=order.money.currency,
+            major_number=major,
+            merchant=one_line(order.merchant or partner.merchant, MERCHANT_UNITS_MAX),
+            description=one_line(order.description, DESCRIPTION_UNITS_MAX),
+            language=language if language in LANGUAGES else rules.language,
+            reference=order.reference,
+            correlator=order.correlator,
+            fingerprint=order.fingerprint,
+            product_id=order.product_id,
+            route=route.name,
+            pool=route.pool,
+            billing=route.billing,
+            lifetime_s=rules.lifetime_s,
+            quarantine_s=route.quarantine_s,
+            debit_start_s=debit_start_s or rules.debit_start_s,
+            code=make_code(self._random_below, avoid=major),
+            code_required=route.with_code(order.money),
+            sink=order.sink,
+            sink_token=order.sink_token,
+            document=document_text(order.document),
+        )
+
+    async def _look_up(self, partner: Partner, charge_id: int) -> ChargeView | None:
+        if not 0 < charge_id < 1 << 63:
+            return None
+        [row] = await self._get.submit([charge_id])
+        return _view(row) if row is not None and row.partner_id == partner.partner_id else None
+
+
+_ENDS: Final = frozenset(
+    {
+        State.SUCCEEDED,
+        State.DENIED,
+        State.DECLINED,
+        State.EXPIRED,
+        State.CANCELLED,
+        State.UNDELIVERABLE,
+    }
+)
+
+
+def _view(row: ChargeRow) -> ChargeView:
+    state = State(row.state)
+    return ChargeView(
+        charge_id=row.charge_id,
+        state=state,
+        reason=None if row.reason is None else DenialReason(row.reason),
+        created_at=row.created_at,
+        paid_at=row.decided_at if state is State.SUCCEEDED else None,
+        billing_reference=row.billing_reference,
+        document=document_of(row.document),
+        sink=row.sink,
+    )

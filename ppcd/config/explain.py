@@ -74,6 +74,8 @@ def _explain(document: Document, model: type[BaseModel], error: Any) -> Problem:
         message = f"must be one of {str(error['ctx']['expected']).replace(chr(39), '')}{got}"
     elif kind in {"union_tag_invalid", "union_tag_not_found"}:
         message = _union_tag(error)
+    elif kind == "string_pattern_mismatch":
+        message = _form(model, loc) + got
     elif kind in SENTENCES:
         message = SENTENCES[kind] + got
     else:
@@ -95,6 +97,15 @@ def _unknown_key(model: type[BaseModel], loc: Loc) -> str:
     known = {key for owner in models_at(model, loc[:-1]) for key in owner.model_fields}
     close = difflib.get_close_matches(str(loc[-1]), sorted(known), n=1)
     return f"unknown key; did you mean {close[0]}?" if close else "unknown key"
+
+
+def _form(model: type[BaseModel], loc: Loc) -> str:
+    """What a text should be, by its key's description: a pattern says it to nobody."""
+    for owner in models_at(model, loc[:-1]):
+        field = owner.model_fields.get(str(loc[-1]))
+        if field is not None and field.description:
+            return f"must be: {field.description.partition('. ')[0].rstrip('.')}"
+    return "has not the form that it must have"
 
 
 def _union_tag(error: Any) -> str:

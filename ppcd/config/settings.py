@@ -24,6 +24,7 @@ from ppcd.config.sections import (
     Words,
 )
 from ppcd.config.types import Name, Section
+from ppcd.partner.settings import PartnerApiSettings
 from ppcd.smpp.settings import LinkSettings
 
 __all__ = ["Settings"]
@@ -46,7 +47,9 @@ class Settings(Section):
     charges: Charges = Field(default=Charges(), description="The way of a charge.")
     texts: TextOverrides = Field(default=TextOverrides(), description="Texts of prompts.")
     words: Words = Field(default=Words(), description="Words of answers.")
-    partner_api: dict[str, Any] = Field(default_factory=dict, description="The partners' API.")
+    partner_api: PartnerApiSettings = Field(
+        default=PartnerApiSettings(), description="The partners' API."
+    )
     webhooks: dict[str, Any] = Field(default_factory=dict, description="Notifications.")
     operations: Operations = Field(
         default=Operations(), description="Metrics, health, control socket."

@@ -1,0 +1,7 @@
+"""Prints docs/configuration.md."""
+
+import sys
+
+from ppcd.config.reference import reference
+
+sys.stdout.write(reference())

@@ -80,6 +80,9 @@ class Prompts:
             size_max=500,
             key=_charge_of,
         )
+        self._load: Batcher[PromptKey, PromptJob | None] = Batcher(
+            lanes, prompts.load, size_max=500
+        )
         self._receipts: Batcher[NewReceipt, Ended | None] = Batcher(
             lanes,
             partial(prompts.record_receipts, failures=FAILURES, lease_s=LEASE_S),
@@ -103,7 +106,7 @@ class Prompts:
 
     async def load(self, keys: Sequence[PromptKey]) -> list[PromptJob]:
         """The jobs of these keys, as far as they still are to be done."""
-        return await self._lanes.run(prompts.load, keys)
+        return [job for job in await self._load.submit(keys) if job is not None]
 
     async def run(self, job: PromptJob) -> None:
         """Write one text to its phone, and record what came of it."""

@@ -27,8 +27,7 @@ from ppcd.metrics import Metrics
 from ppcd.store import charges, creation, registers
 from ppcd.store.batcher import Batcher
 from ppcd.store.creation import CreateResult
-from ppcd.store.lanes import Busy as StoreBusy
-from ppcd.store.lanes import Runner
+from ppcd.store.lanes import Runner, StoreError
 from ppcd.store.registers import PartnerRow, TariffRow
 from ppcd.store.rows import Address, ChargeRow, Conflict, NewCharge
 
@@ -120,7 +119,7 @@ class NotServed:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Not now; nothing happened."""
+    """Not now, or nobody knows: the same request again is harmless when it has a correlator."""
 
     retry_after_s: float
 
@@ -213,6 +212,7 @@ class Requests:
             size_max=200,
             waiting_max=5000,
             key=lambda new: new.msisdn,
+            retry_unknown=True,
         )
         self._get: Batcher[int, ChargeRow | None] = Batcher(lanes, charges.get, size_max=500)
         self._by_key: Batcher[bytes, PartnerRow | None] = Batcher(
@@ -249,7 +249,7 @@ class Requests:
         tariff = await self.tariff(partner, order.product_id) if order.product_id else None
         try:
             [result] = await self._create.submit([self._new(partner, order, route, tariff)])
-        except StoreBusy:
+        except StoreError:
             return Busy(RETRY_AFTER_S)
         match result:
             case creation.Created():

@@ -144,11 +144,13 @@ def _keys(new: NewCharge) -> list[_Key]:
     return keys
 
 
-def create(cur: Cursor, batch: Sequence[NewCharge], *, lease_s: float) -> list[CreateResult]:
+def create(
+    cur: Cursor, batch: Sequence[NewCharge], *, lease_s: float, repeat: bool = False
+) -> list[CreateResult]:
     """Accept charges: facts, hold, `awaiting` and prompt job together.
 
     No two charges of a batch are of one subscriber. Running it again with the same arguments is
-    harmless: a charge that the first run made is found by its own id, as Replayed.
+    harmless, which is all that `repeat` says: what the first run made is found by its own id.
     """
     cur.execute(_LOCK_SUBSCRIBERS, [sorted({new.msisdn for new in batch})])
     now: datetime = cur.execute(_NOW).fetchone()[0]  # type: ignore[index]  # always one row

@@ -41,10 +41,11 @@ _CLAIM = f"""
 """
 
 
-def load(cur: Cursor, keys: Sequence[PromptKey]) -> list[PromptJob]:
-    """The jobs of these keys that still exist."""
+def load(cur: Cursor, keys: Sequence[PromptKey]) -> list[PromptJob | None]:
+    """The jobs of these keys; None for one that is done already."""
     cur.execute(_LOAD, columns(keys, ("charge_id", "prompt_no")))
-    return [PromptJob(*row) for row in cur.fetchall()]
+    found = {(row[0], row[1]): PromptJob(*row) for row in cur.fetchall()}
+    return [found.get((key.charge_id, key.prompt_no)) for key in keys]
 
 
 def claim(cur: Cursor, *, limit: int, lease_s: float) -> list[PromptJob]:

@@ -1,0 +1,200 @@
+"""One kind of job: a bounded queue of work leased to this node, and what runs it.
+
+Work comes in two ways: offered by the step that made it, in the same turn, or claimed from the
+database when its lease is over. What does not fit into the queue is given back and claimed later,
+so that a backlog of millions lives in the database and not here.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from ppcd.flow.background import background
+from ppcd.metrics import Metrics
+from ppcd.store.failures import StoreError
+
+J = TypeVar("J")
+
+log = Logger(namespace="ppcd.worker")
+
+
+class Step(Protocol[J]):
+    """What a step of `flow` offers to its worker."""
+
+    async def claim(self, limit: int) -> Sequence[J]: ...
+    async def release(self, jobs: Sequence[J]) -> None: ...
+    async def run(self, job: J) -> None: ...
+
+
+class Jobs(Generic[J]):
+    """Runs the jobs of one kind, `running_max` at once.
+
+    `key` names a job: one that is queued or running is not taken a second time. `poll_s` is how
+    often overdue work is looked for. `closed` says that no job of this kind may be run now (the
+    stop button); `held` says so of one job, and `hold` puts it off.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        step: Step[J],
+        *,
+        clock: IReactorTime,
+        metrics: Metrics,
+        key: Callable[[J], Hashable],
+        running_max: int,
+        queue_max: int,
+        poll_s: float = 1.0,
+        closed: Callable[[], bool] = lambda: False,
+        held: Callable[[J], bool] = lambda job: False,
+        hold: Callable[[J], Awaitable[None]] | None = None,
+    ) -> None:
+        self.kind = kind
+        self._step = step
+        self._clock = clock
+        self._metrics = metrics
+        self._key = key
+        self._running_max = running_max
+        self._queue_max = queue_max
+        self._poll_s = poll_s
+        self._closed = closed
+        self._held = held
+        self._hold = hold
+        self._queue: deque[J] = deque()
+        self._taken: set[Hashable] = set()
+        self._surplus: list[J] = []
+        self._running = 0
+        self._polling = False
+        self._timer: IDelayedCall | None = None
+        self._stopping = False
+        self._started = False
+        #: The last look found as much as it could take: more is due.
+        self._behind = False
+        self._idle: list[Deferred[None]] = []
+        metrics.jobs_running.child(kind).follow(lambda: self._running)
+
+    @property
+    def running(self) -> int:
+        """Jobs being run now."""
+        return self._running
+
+    @property
+    def queued(self) -> int:
+        """Jobs of this node that have not been begun."""
+        return len(self._queue)
+
+    def start(self) -> None:
+        """Begin to look for overdue work."""
+        self._started = True
+        self._poll()
+
+    def offer(self, jobs: Sequence[J]) -> None:
+        """Take jobs that are leased to this node, as far as there is room for them."""
+        for job in jobs:
+            key = self._key(job)
+            if key in self._taken:
+                continue
+            if self._stopping or len(self._queue) >= self._queue_max:
+                self._surplus.append(job)
+                continue
+            self._taken.add(key)
+            self._queue.append(job)
+        if self._surplus:
+            surplus, self._surplus = self._surplus, []
+            background("give back surplus jobs", self._give_back(surplus), self._metrics)
+        self._pump()
+
+    def stop(self) -> Deferred[None]:
+        """Begin nothing more, give back what was not begun; fires when nothing runs any more."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._empty()
+        if self._running == 0:
+            return succeed(None)
+        idle: Deferred[None] = Deferred()
+        self._idle.append(idle)
+        return idle
+
+    def _empty(self) -> None:
+        left = list(self._queue)
+        self._queue.clear()
+        self._taken.difference_update(map(self._key, left))
+        if left:
+            background("give back queued jobs", self._give_back(left), self._metrics)
+
+    def _pump(self) -> None:
+        if self._closed():
+            self._empty()
+        while self._queue and self._running < self._running_max and not self._stopping:
+            job = self._queue.popleft()
+            self._running += 1
+            background(f"run a {self.kind} job", self._run(job), self._metrics)
+
+    async def _run(self, job: J) -> None:
+        try:
+            if self._held(job):
+                if self._hold is not None:
+                    await self._hold(job)
+            else:
+                await self._step.run(job)
+        except StoreError as exc:
+            # The job's lease runs out, and somebody takes it over: nothing is lost but time.
+            log.warn("a {kind} job is left for later: {why}", kind=self.kind, why=str(exc))
+        finally:
+            self._running -= 1
+            self._taken.discard(self._key(job))
+            self._next()
+
+    def _next(self) -> None:
+        if self._stopping:
+            if self._running == 0:
+                idle, self._idle = self._idle, []
+                for deferred in idle:
+                    deferred.callback(None)
+            return
+        self._pump()
+        # Half empty, and the last look found work: look again at once instead of at the next tick.
+        if self._behind and len(self._queue) < self._queue_max // 2:
+            self._behind = False
+            self._poll()
+
+    async def _give_back(self, jobs: Sequence[J]) -> None:
+        try:
+            await self._step.release(jobs)
+        except StoreError as exc:
+            log.warn(
+                "{count} {kind} jobs wait for the end of their lease: {why}",
+                count=len(jobs),
+                kind=self.kind,
+                why=str(exc),
+            )
+
+    def _poll(self) -> None:
+        if self._polling or self._stopping or not self._started:
+            return
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        self._polling = True
+        background(f"claim {self.kind} jobs", self._claim(), self._metrics)
+
+    async def _claim(self) -> None:
+        room = self._queue_max - len(self._queue)
+        try:
+            if room > 0 and not self._closed():
+                jobs = await self._step.claim(min(room, 500))
+                self._metrics.jobs_taken_over.child(self.kind).add(len(jobs))
+                self._behind = len(jobs) == min(room, 500)
+                self.offer(jobs)
+        except StoreError as exc:
+            log.info("cannot look for {kind} jobs now: {why}", kind=self.kind, why=str(exc))
+        finally:
+            self._polling = False
+            if not self._stopping:
+                self._timer = self._clock.callLater(self._poll_s, self._poll)

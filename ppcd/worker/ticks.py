@@ -1,0 +1,65 @@
+"""Something done again and again with a pause between: the sweep of what ran out of time, say.
+
+The pause is counted from the end of one round to the beginning of the next, so that a slow database
+is not asked faster than it answers.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from ppcd.flow.background import background
+from ppcd.metrics import Metrics
+from ppcd.store.failures import StoreError
+
+log = Logger(namespace="ppcd.worker")
+
+
+class Tick:
+    """Runs `work` every `pause_s` seconds until it is stopped."""
+
+    def __init__(
+        self,
+        what: str,
+        work: Callable[[], Awaitable[None]],
+        *,
+        clock: IReactorTime,
+        pause_s: float,
+        metrics: Metrics,
+    ) -> None:
+        self._what = what
+        self._work = work
+        self._clock = clock
+        self._pause_s = pause_s
+        self._metrics = metrics
+        self._timer: IDelayedCall | None = None
+        self._running: Deferred[None] | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin with a round at once."""
+        self._timer = None
+        self._running = background(self._what, self._round(), self._metrics)
+
+    def stop(self) -> Deferred[None]:
+        """No more rounds; fires when the one that runs is over."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        over: Deferred[None] = Deferred()
+        if self._running is None:
+            return succeed(None)
+        self._running.addCallback(lambda _: over.callback(None))
+        return over
+
+    async def _round(self) -> None:
+        try:
+            await self._work()
+        except StoreError as exc:
+            log.info("cannot {what} now: {why}", what=self._what, why=str(exc))
+        finally:
+            if not self._stopped:
+                self._timer = self._clock.callLater(self._pause_s, self.start)

@@ -18,8 +18,8 @@ NOVEMBER = datetime(2026, 11, 23, 12, tzinfo=UTC)
 def facts(bare_database: str) -> Iterator[Direct]:
     query(
         bare_database,
-        "CREATE TABLE fact (id bigint PRIMARY KEY, what text NOT NULL DEFAULT 'x' CHECK (what <> ''))"
-        " PARTITION BY RANGE (id)",
+        "CREATE TABLE fact (id bigint PRIMARY KEY,"
+        " what text NOT NULL DEFAULT 'x' CHECK (what <> '')) PARTITION BY RANGE (id)",
     )
     query(bare_database, "CREATE INDEX fact_what ON fact (what)")
     query(bare_database, "CREATE TABLE work (id bigint PRIMARY KEY)")

@@ -1,0 +1,273 @@
+"""The operations, and the envelope around each: correlator, key, errors.
+
+Every answer passes through the envelope, also those to requests that no handler saw.
+"""
+
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from importlib.resources import files
+from typing import Any, Final, assert_never
+
+from twisted.logger import Logger
+
+from ppcd.charge.money import Money
+from ppcd.charge.rules import State
+from ppcd.flow import request as flow
+from ppcd.http.messages import JSON_TYPE, Request, Response
+from ppcd.http.router import Router
+from ppcd.http.server import Limits
+from ppcd.partner import json_text
+from ppcd.partner.errors import BY_STATUS, ApiError, Problem
+from ppcd.partner.payments import order_of, payment_body, resource_url
+from ppcd.partner.settings import PartnerApiSettings
+from ppcd.partner.wire import CancelPayment, CreatePayment, language_wanted, read
+from ppcd.store.failures import StoreError
+
+__all__ = ["PartnerApi"]
+
+_log = Logger(namespace="ppcd.partner")
+
+_CORRELATOR: Final = re.compile(rb"[a-zA-Z0-9_:;./<>{}-]{1,256}")
+_BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]{1,512}=*)")
+_PAYMENT_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
+_CHARGE_ID_MAX: Final = 2**63 - 1
+_WAIT: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+_NO_STORE: Final = (b"Cache-Control", b"no-store")
+_RETRY_AFTER_S: Final = 1.0
+#: What `?wait=` may take beyond the wait itself.
+_WAIT_MARGIN_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request whose partner is known."""
+
+    request: Request
+    partner: flow.Partner
+
+
+_Operation = Callable[[_Call], Coroutine[Any, Any, Response]]
+
+
+class PartnerApi:
+    """CAMARA Carrier Billing over the requests of `flow`."""
+
+    def __init__(
+        self,
+        requests: flow.Requests,
+        settings: PartnerApiSettings,
+        *,
+        new_correlator: Callable[[], str],
+    ) -> None:
+        """`new_correlator` makes an x-correlator for a request that brought none."""
+        self._requests = requests
+        self._settings = settings
+        self._new_correlator = new_correlator
+
+    # -- for whoever builds the site
+
+    def add_routes(self, router: Router) -> None:
+        base = self._settings.base_path
+        deadline_s = self._settings.request_timeout_s
+        waiting_s = self._settings.wait_s_max + _WAIT_MARGIN_S
+        for method, path, operation, seconds in (
+            ("POST", "/payments", self._create, deadline_s),
+            ("GET", "/payments/{paymentId}", self._retrieve, waiting_s),
+            ("POST", "/payments/{paymentId}/cancel", self._cancel, deadline_s),
+        ):
+            router.add(method, base + path, self._enveloped(operation), deadline_s=seconds)
+        router.add("GET", "/openapi/carrier-billing.yaml", _contract)
+
+    def error(self, status: int, request: Request | None) -> Response:
+        """The answer to what no handler saw, or what broke in one."""
+        problem = BY_STATUS.get(status, Problem.INTERNAL)
+        answer = problem.answer(headers=_retry_after() if status == 503 else ())
+        given = None if request is None else request.header(b"x-correlator")
+        return self._close(answer, self._correlator(given))
+
+    @property
+    def limits(self) -> Limits:
+        """What the site should hold peers to."""
+        settings = self._settings
+        return Limits(
+            headers_s=settings.headers_timeout_s,
+            body_s=settings.body_timeout_s,
+            idle_s=settings.idle_timeout_s,
+            handler_s=settings.request_timeout_s,
+            body_size_max=settings.body_size_max,
+            connections_max=settings.connections_max,
+            connections_per_address_max=settings.connections_per_address_max,
+            trusted_addresses=frozenset(settings.trusted_proxies),
+        )
+
+    # -- the envelope
+
+    def _enveloped(self, operation: _Operation) -> Callable[[Request], Any]:
+        async def handle(request: Request) -> Response:
+            given = request.header_values(b"x-correlator")
+            correlator = self._correlator(given[0] if len(given) == 1 else None)
+            try:
+                if len(given) > 1 or (given and given[0] and not _CORRELATOR.fullmatch(given[0])):
+                    raise ApiError(Problem.INVALID_ARGUMENT, "x-correlator is malformed")
+                partner = await self._authenticate(request)
+                answer = await operation(_Call(request, partner))
+            except ApiError as error:
+                answer = error.answer()
+            except StoreError as error:
+                # Nothing is known to have happened; the same request again is harmless.
+                _log.warn("the store is not there for a request: {error}", error=error)
+                answer = Problem.UNAVAILABLE.answer(headers=_retry_after())
+            return self._close(answer, correlator)
+
+        return handle
+
+    def _correlator(self, given: bytes | None) -> bytes:
+        """The request's own, if it is well formed: it is echoed and logged."""
+        if given is not None and _CORRELATOR.fullmatch(given):
+            return given
+        return self._new_correlator().encode("ascii")
+
+    @staticmethod
+    def _close(answer: Response, correlator: bytes) -> Response:
+        headers = [*answer.headers, (b"x-correlator", correlator), _NO_STORE]
+        return replace(answer, headers=headers)
+
+    async def _authenticate(self, request: Request) -> flow.Partner:
+        given = request.header(b"authorization")
+        if given is None:
+            raise ApiError(
+                Problem.UNAUTHENTICATED, headers=[(b"WWW-Authenticate", b'Bearer realm="ppcd"')]
+            )
+        key = _BEARER.fullmatch(given)
+        partner = await self._requests.authenticate(key[1].decode("ascii")) if key else None
+        if partner is None:
+            challenge = b'Bearer realm="ppcd", error="invalid_token"'
+            raise ApiError(Problem.UNAUTHENTICATED, headers=[(b"WWW-Authenticate", challenge)])
+        return partner
+
+    # -- the operations
+
+    async def _create(self, call: _Call) -> Response:
+        document = _body(call.request)
+        order = order_of(
+            read(CreatePayment, document),
+            document,
+            language=language_wanted(call.request.header(b"accept-language")),
+            settings=self._settings,
+        )
+        if order.product_id is not None:
+            tariff = await self._requests.tariff(call.partner, order.product_id)
+            if tariff is not None and order.money != Money(tariff.amount_minor, tariff.currency):
+                raise ApiError(Problem.UNAUTHORIZED_AMOUNT)
+        match await self._requests.create(call.partner, order):
+            case flow.Created(charge):
+                return self._created(charge)
+            case flow.Replayed(charge):
+                # The answer of the first time, whatever has become of the charge since.
+                return self._created(
+                    replace(
+                        charge,
+                        state=State.AWAITING,
+                        reason=None,
+                        paid_at=None,
+                        billing_reference=None,
+                    )
+                )
+            case flow.CorrelatorTaken():
+                raise ApiError(Problem.CORRELATOR_TAKEN)
+            case flow.ReferenceTaken():
+                raise ApiError(Problem.ALREADY_EXISTS)
+            case flow.NoFreeAddress():
+                raise ApiError(Problem.ANOTHER_SESSION)
+            case flow.NotServed():
+                raise ApiError(Problem.IDENTIFIER_NOT_FOUND)
+            case flow.Busy(retry_after_s):
+                raise ApiError(Problem.UNAVAILABLE, headers=_retry_after(retry_after_s))
+            case other:
+                assert_never(other)
+
+    def _created(self, charge: flow.ChargeView) -> Response:
+        location = resource_url(charge.charge_id, self._settings).encode("ascii")
+        body = payment_body(charge, self._settings)
+        return Response(201, [JSON_TYPE, (b"Location", location)], body)
+
+    async def _retrieve(self, call: _Call) -> Response:
+        charge_id = _charge_id(call.request)
+        wait_s = min(_wait(call.request), self._settings.wait_s_max)
+        charge = await self._requests.get(call.partner, charge_id, wait_s)
+        if charge is None:
+            raise ApiError(Problem.NOT_FOUND)
+        return Response(200, [JSON_TYPE], payment_body(charge, self._settings))
+
+    async def _cancel(self, call: _Call) -> Response:
+        """Ends what nobody has answered. A reply that was faster wins, and the partner is told."""
+        charge_id = _charge_id(call.request)
+        wanted = read(CancelPayment, _body(call.request))
+        if wanted.phone_number is None:
+            raise ApiError(Problem.MISSING_IDENTIFIER)
+        charge = await self._requests.get(call.partner, charge_id)
+        if charge is None:
+            raise ApiError(Problem.NOT_FOUND)
+        if wanted.phone_number != charge.document["phoneNumber"]:
+            raise ApiError(Problem.IDENTIFIER_NOT_FOUND)
+        match await self._requests.cancel(call.partner, charge_id):
+            case flow.Cancelled():
+                return Response(202)
+            case flow.AlreadyConfirmed():
+                raise ApiError(Problem.PAYMENT_CONFIRMED)
+            case flow.AlreadyCancelled() | flow.AlreadyEnded():
+                # However else it ended: nothing was debited and nothing will be, which is what
+                # this code tells a client. CAMARA has no third one.
+                raise ApiError(Problem.PAYMENT_CANCELLED)
+            case flow.NotFound():
+                raise ApiError(Problem.NOT_FOUND)
+            case other:
+                assert_never(other)
+
+
+def _retry_after(seconds: float = _RETRY_AFTER_S) -> list[tuple[bytes, bytes]]:
+    return [(b"Retry-After", b"%d" % max(1, round(seconds + 0.5)))]
+
+
+def _body(request: Request) -> dict[str, Any]:
+    """The JSON object that the body is. Raises ApiError."""
+    media_type = (request.header(b"content-type") or b"").split(b";")[0].strip().lower()
+    if request.body and media_type != b"application/json":
+        raise ApiError(Problem.UNSUPPORTED_MEDIA_TYPE)
+    try:
+        document = json_text.decode(request.body)
+    except json_text.JsonError as exc:
+        raise ApiError(Problem.INVALID_ARGUMENT, str(exc)) from None
+    if not isinstance(document, dict):
+        raise ApiError(Problem.INVALID_ARGUMENT, "the body must be a JSON object")
+    return document
+
+
+def _charge_id(request: Request) -> int:
+    """Raises ApiError for what is no id of ours, in the words for an unknown one."""
+    text = request.params["paymentId"]
+    if _PAYMENT_ID.fullmatch(text) is None or int(text) > _CHARGE_ID_MAX:
+        raise ApiError(Problem.NOT_FOUND)
+    return int(text)
+
+
+def _wait(request: Request) -> float:
+    """Seconds that the client is ready to wait. Raises ApiError."""
+    try:
+        given = [value for name, value in request.query() if name == "wait"]
+        if not given:
+            return 0
+        if len(given) > 1 or _WAIT.fullmatch(given[0]) is None:
+            raise ValueError
+        return float(Decimal(given[0]))
+    except (ValueError, InvalidOperation):
+        message = "wait must be given once, as a number of seconds from 0 to 30"
+        raise ApiError(Problem.INVALID_ARGUMENT, message) from None
+
+
+async def _contract(request: Request) -> Response:
+    """The contract as served, for people and generators; needs no key."""
+    body = files("ppcd.partner").joinpath("openapi/carrier-billing.yaml").read_bytes()
+    return Response(200, [(b"Content-Type", b"application/yaml")], body)

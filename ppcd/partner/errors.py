@@ -1,0 +1,105 @@
+"""The closed list of errors that partners see, with CAMARA's messages as they are.
+
+Codes and messages up to 429 are those of CAMARA Carrier Billing 0.5.0; 405, 413, 415 and 503, which
+it leaves open, are documented in the contract as served.
+"""
+
+from enum import Enum
+from typing import Final
+
+from ppcd.http.messages import Headers, Response, json_response
+
+
+class Problem(Enum):
+    """Status, code and message. Some messages are only defaults: a field's name says more."""
+
+    INVALID_ARGUMENT = (
+        400,
+        "INVALID_ARGUMENT",
+        "Client specified an invalid argument, request body or query param.",
+    )
+    CURRENCY = (400, "INVALID_ARGUMENT", "Currency is unknown or not authorized.")
+    CORRELATOR_TAKEN = (400, "INVALID_ARGUMENT", "clientCorrelator already exist on server.")
+    INVALID_CREDENTIAL = (400, "INVALID_CREDENTIAL", "Only Access token is supported")
+    INVALID_TOKEN = (400, "INVALID_TOKEN", "Only bearer token is supported")
+    INVALID_SINK = (400, "INVALID_SINK", "sink not valid for the specified protocol")
+    UNAUTHENTICATED = (
+        401,
+        "UNAUTHENTICATED",
+        "Request not authenticated due to missing, invalid, or expired credentials. "
+        "A new authentication is required.",
+    )
+    NOT_FOUND = (404, "NOT_FOUND", "The specified resource is not found.")
+    IDENTIFIER_NOT_FOUND = (404, "IDENTIFIER_NOT_FOUND", "phoneNumber not found.")
+    METHOD_NOT_ALLOWED = (
+        405,
+        "METHOD_NOT_ALLOWED",
+        "The requested method is not allowed/supported on the target resource.",
+    )
+    REQUEST_TIMEOUT = (408, "REQUEST_TIMEOUT", "The request did not arrive in time.")
+    ALREADY_EXISTS = (
+        409,
+        "ALREADY_EXISTS",
+        "The resource that a client tried to create already exists.",
+    )
+    ANOTHER_SESSION = (409, "ALREADY_EXISTS", "Another session is created for the same UE")
+    PAYMENT_CONFIRMED = (409, "CARRIER_BILLING.PAYMENT_CONFIRMED", "Payment has been confirmed.")
+    PAYMENT_CANCELLED = (409, "CARRIER_BILLING.PAYMENT_CANCELLED", "Payment has been cancelled.")
+    PAYLOAD_TOO_LARGE = (413, "PAYLOAD_TOO_LARGE", "The request body is too large.")
+    UNSUPPORTED_MEDIA_TYPE = (
+        415,
+        "UNSUPPORTED_MEDIA_TYPE",
+        "The server refuses to accept the request because the payload format is in an "
+        "unsupported format.",
+    )
+    MISSING_IDENTIFIER = (422, "MISSING_IDENTIFIER", "The phone number cannot be identified.")
+    UNAUTHORIZED_AMOUNT = (
+        422,
+        "CARRIER_BILLING.UNAUTHORIZED_AMOUNT",
+        "Unauthorized amount requested.",
+    )
+    TOO_MANY_REQUESTS = (429, "TOO_MANY_REQUESTS", "Rate limit reached.")
+    HEADERS_TOO_LARGE = (431, "HEADERS_TOO_LARGE", "The request's headers are too large.")
+    INTERNAL = (500, "INTERNAL", "Unknown server error. Typically a server bug.")
+    UNAVAILABLE = (503, "UNAVAILABLE", "Service unavailable.")
+
+    @property
+    def status(self) -> int:
+        return self.value[0]
+
+    def answer(self, *, message: str | None = None, headers: Headers = ()) -> Response:
+        """The response; `message` instead of CAMARA's where it can say more."""
+        status, code, default = self.value
+        body = {"status": status, "code": code, "message": message or default}
+        return json_response(status, body, headers)
+
+
+class ApiError(Exception):
+    """Ends a request with this answer."""
+
+    def __init__(
+        self, problem: Problem, message: str | None = None, *, headers: Headers = ()
+    ) -> None:
+        super().__init__(problem.name)
+        self.problem = problem
+        self.message = message
+        self.headers = headers
+
+    def answer(self) -> Response:
+        return self.problem.answer(message=self.message, headers=self.headers)
+
+
+#: For what never reached a handler.
+BY_STATUS: Final = {
+    problem.status: problem
+    for problem in (
+        Problem.INVALID_ARGUMENT,
+        Problem.NOT_FOUND,
+        Problem.METHOD_NOT_ALLOWED,
+        Problem.REQUEST_TIMEOUT,
+        Problem.PAYLOAD_TOO_LARGE,
+        Problem.HEADERS_TOO_LARGE,
+        Problem.INTERNAL,
+        Problem.UNAVAILABLE,
+    )
+}

@@ -1,0 +1,143 @@
+"""Charges as CAMARA's payments: from a request to an order, from a charge to an answer."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ppcd.charge.debit import DenialReason
+from ppcd.charge.money import AmountError, Money, UnknownCurrency, from_decimal
+from ppcd.charge.msisdn import Msisdn
+from ppcd.charge.rules import State
+from ppcd.flow.document import document_text
+from ppcd.flow.request import ChargeView, Order
+from ppcd.partner import json_text
+from ppcd.partner.errors import ApiError, Problem
+from ppcd.partner.settings import PartnerApiSettings
+from ppcd.partner.wire import CreatePayment, read_credential, read_sink
+
+#: paymentStatus and contextCode of every state. Ends other than success are `denied`; their
+#: contextCode is made of the reason.
+STATUS: Final[Mapping[State, tuple[str, str | None]]] = {
+    State.AWAITING: ("processing", "PPCD.AWAITING_REPLY"),
+    State.CONFIRMED: ("processing", "PPCD.DEBITING"),
+    State.DEBITING: ("processing", "PPCD.DEBITING"),
+    State.RESERVING: ("processing", "PPCD.DEBITING"),
+    State.RESERVED: ("reserved", None),
+    State.CAPTURING: ("reserved", "PPCD.DEBITING"),
+    State.RELEASING: ("reserved", "PPCD.OUTCOME_PENDING"),
+    State.IN_DOUBT: ("processing", "PPCD.OUTCOME_PENDING"),
+    State.REVIEW: ("processing", "PPCD.OUTCOME_PENDING"),
+    State.SUCCEEDED: ("succeeded", None),
+    State.DENIED: ("denied", None),
+    State.DECLINED: ("denied", None),
+    State.EXPIRED: ("denied", None),
+    State.CANCELLED: ("denied", None),
+    State.UNDELIVERABLE: ("denied", None),
+}
+
+_REASONS: Final[Mapping[State, DenialReason]] = {
+    State.DECLINED: DenialReason.USER_DECLINED,
+    State.EXPIRED: DenialReason.CONFIRMATION_TIMEOUT,
+    State.CANCELLED: DenialReason.CANCELLED_BY_MERCHANT,
+    State.UNDELIVERABLE: DenialReason.PROMPT_UNDELIVERABLE,
+}
+
+
+def denial_reason(state: State, reason: DenialReason | None) -> DenialReason | None:
+    """Why no money moved; None unless the charge ended without any."""
+    if STATUS[state][0] != "denied":
+        return None
+    return reason or _REASONS.get(state, DenialReason.BILLING_REJECTED)
+
+
+def rfc3339(time: datetime) -> str:
+    """UTC with milliseconds."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03}Z"
+
+
+def order_of(
+    request: CreatePayment, document: dict[str, Any], *, language: str | None,
+    settings: PartnerApiSettings,
+) -> Order:  # fmt: skip
+    """What the partner asks for. `document` is the body as read; its digits are kept.
+
+    Raises ApiError.
+    """
+    transaction = request.amount_transaction
+    sink = token = None
+    if request.sink is not None:
+        sink = read_sink(
+            request.sink,
+            http_hosts=frozenset(settings.http_sink_hosts),
+            hosts=frozenset(settings.sink_hosts),
+        )
+    if request.sink_credential is not None:
+        token = read_credential(request.sink_credential)
+    money = _money(request)
+    if transaction.phone_number is None:
+        raise ApiError(Problem.MISSING_IDENTIFIER)
+    meta = transaction.payment_amount.charging_meta_data
+    return Order(
+        msisdn=Msisdn.from_e164(transaction.phone_number),
+        money=money,
+        description=transaction.payment_amount.charging_information.description,
+        reference=transaction.reference_code,
+        correlator=transaction.client_correlator,
+        merchant=(meta.merchant_name or None) if meta else None,
+        language=language,
+        product_id=(meta.product_id or None) if meta else None,
+        sink=sink,
+        sink_token=token,
+        document=document["amountTransaction"],
+        fingerprint=fingerprint(document),
+    )
+
+
+def _money(request: CreatePayment) -> Money:
+    information = request.amount_transaction.payment_amount.charging_information
+    try:
+        return from_decimal(information.amount, information.currency)
+    except UnknownCurrency:
+        raise ApiError(Problem.CURRENCY) from None
+    except AmountError as exc:
+        at = "amountTransaction.paymentAmount.chargingInformation.amount"
+        raise ApiError(Problem.INVALID_ARGUMENT, f"{at}: {exc}") from None
+
+
+def fingerprint(document: dict[str, Any]) -> bytes:
+    """The same for requests that ask for the same; credentials are renewed and don't count."""
+    content = {name: value for name, value in document.items() if name != "sinkCredential"}
+    return hashlib.sha256(json_text.canonical(content).encode()).digest()
+
+
+def resource_url(charge_id: int, settings: PartnerApiSettings) -> str:
+    """Where the payment is found again."""
+    return f"{settings.public_url}{settings.base_path}/payments/{charge_id}"
+
+
+def payment_body(view: ChargeView, settings: PartnerApiSettings) -> bytes:
+    """CAMARA's Payment (and PaymentCreated), with our extensions."""
+    status, context = STATUS[view.state]
+    reason = denial_reason(view.state, view.reason)
+    if reason is not None:
+        context = f"PPCD.{reason.value}"
+    transaction = dict(view.document)
+    transaction["resourceURL"] = resource_url(view.charge_id, settings)
+    if view.billing_reference is not None:
+        transaction["serverReferenceCode"] = view.billing_reference
+    payment: dict[str, Any] = {
+        "paymentId": str(view.charge_id),
+        "amountTransaction": transaction,
+        "paymentStatus": status,
+    }
+    if context is not None:
+        payment["contextCode"] = context
+    if reason is not None:
+        payment["denialReason"] = reason.value
+    payment["paymentCreationDate"] = rfc3339(view.created_at)
+    if status == "succeeded" and view.paid_at is not None:
+        payment["paymentDate"] = rfc3339(view.paid_at)
+    if view.sink is not None:
+        payment["sink"] = view.sink
+    return document_text(payment).encode()

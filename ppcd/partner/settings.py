@@ -1,0 +1,121 @@
+"""The `partner_api` section of the configuration."""
+
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import model_validator as _model_validator
+
+_HOST: Final = r"^[a-z0-9.:_-]{1,253}$"
+Host = Annotated[str, StringConstraints(pattern=_HOST)]
+File = Annotated[str, StringConstraints(min_length=1), Field(json_schema_extra={"file": True})]
+
+
+class PartnerApiSettings(BaseModel):
+    """Where and how partners are served."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    listen: str = Field(
+        default="127.0.0.1:8080",
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\[\]:\s/]+):[0-9]{1,5}$",
+        description="HOST:PORT that partners, or the proxy in front, connect to. Port 0 takes a "
+        "free one. Anything but loopback without TLS sends keys in the clear.",
+    )
+    certificate_file: File | None = Field(
+        default=None,
+        description="PEM file with this server's certificate and its chain; with it, HTTPS is "
+        "served. Without it, TLS is a proxy's work.",
+    )
+    key_file: File | None = Field(
+        default=None, description="PEM file with the certificate's private key, unencrypted."
+    )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/\s]+)?$",
+        description="What partners' URLs begin with, such as https://pay.example.net; stands in "
+        "`resourceURL` and `Location`. Empty: they get paths.",
+    )
+    trusted_proxies: tuple[Host, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Addresses of proxies in front. The limit of connections per address does not "
+        "hold for them, for all partners come through them.",
+    )
+    headers_timeout_s: float = Field(
+        default=10, gt=0, le=120, description="Seconds for a request's headers to arrive."
+    )
+    body_timeout_s: float = Field(
+        default=20, gt=0, le=120, description="Seconds for a request's body to arrive."
+    )
+    request_timeout_s: float = Field(
+        default=15,
+        gt=0,
+        le=60,
+        description="Seconds for an answer to be made, waiting apart; then it is 503 and the "
+        "partner asks again under the same clientCorrelator.",
+    )
+    idle_timeout_s: float = Field(
+        default=75,
+        gt=0,
+        le=3600,
+        description="Seconds that an unused connection is kept. Longer than the proxy's own, or "
+        "it sends requests into closing connections.",
+    )
+    wait_s_max: float = Field(
+        default=30,
+        ge=0,
+        le=30,
+        description="Seconds that `?wait=` waits at most. A proxy's read timeout must be longer.",
+    )
+    connections_max: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Connections at once; more are closed unanswered. Each waiting `?wait=` holds "
+        "one, and each one a file descriptor.",
+    )
+    connections_per_address_max: int = Field(
+        default=50, ge=1, le=100_000, description="Connections at once from one address."
+    )
+    body_size_max: int = Field(
+        default=65_536,
+        ge=1024,
+        le=1_048_576,
+        description="Octets of a request's body at most; a longer one gets 413.",
+    )
+    sink_hosts: tuple[Host, ...] = Field(
+        default=(),
+        max_length=10_000,
+        description="Host names that a request's `sink` may have. Empty: any, with the addresses "
+        "still checked when events are sent.",
+    )
+    http_sink_hosts: tuple[Host, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Host names whose `sink` may be plain http. For demo and test networks only: "
+        "events and sink tokens travel in the clear.",
+    )
+
+    #: CAMARA's path; not a key, as clients are generated with it.
+    @property
+    def base_path(self) -> str:
+        return "/carrier-billing/v0.5"
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @field_validator("trusted_proxies", "sink_hosts", "http_sink_hosts", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        """One name may stand where a list of one is meant."""
+        return (value,) if isinstance(value, str) else value
+
+    @_model_validator(mode="after")
+    def _together(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file go together")
+        if int(self.listen.rpartition(":")[2]) > 65_535:
+            raise ValueError("listen: the port must be 0..65535")
+        return self

@@ -1,0 +1,242 @@
+"""Requests as they come over the wire: CAMARA's names, checked strictly.
+
+Every field of the contract and no other. Models are checked against the served contract by a test.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic.alias_generators import to_camel
+
+from ppcd.http.urls import Url, UrlError
+from ppcd.partner.errors import ApiError, Problem
+
+#: No bill of ours is longer than twelve digits before the point; a taller number is a mistake.
+_NUMBER_MAX: Final = Decimal(10) ** 12
+_PROBLEMS_SHOWN: Final = 3
+_SINK_LENGTH_MAX: Final = 2048
+
+
+def _number(value: object) -> Decimal:
+    if type(value) in (int, Decimal):  # exactly: True is an int, too
+        return Decimal(value)  # type: ignore[arg-type]
+    raise ValueError("must be a JSON number")
+
+
+def _within(places: int, minimum: Decimal) -> Callable[[Decimal], Decimal]:
+    """Checks on the digits alone: Decimal arithmetic would round to the context's precision."""
+
+    def check(value: Decimal) -> Decimal:
+        if value < minimum:
+            raise ValueError(f"must be at least {minimum}")
+        if value > _NUMBER_MAX:
+            raise ValueError(f"must be at most {_NUMBER_MAX}")
+        _, digits, power = value.as_tuple()
+        assert isinstance(power, int)
+        if power < -places and any(digits[power + places :]):
+            raise ValueError(f"must not have more than {places} decimals")
+        return value
+
+    return check
+
+
+def _present(value: object) -> object:
+    if value is None:
+        raise ValueError("must not be null; leave it out instead")
+    return value
+
+
+_Number = BeforeValidator(_number)
+#: An optional field may be absent; null is neither absent nor a value.
+_Optional = BeforeValidator(_present)
+
+Amount = Annotated[Decimal, _Number, AfterValidator(_within(3, Decimal("0.001")))]
+TaxAmount = Annotated[Decimal, _Number, AfterValidator(_within(3, Decimal(0)))]
+Fee = Annotated[Decimal, _Number, AfterValidator(_within(2, Decimal(0)))]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Code = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+FreeText = Annotated[str | None, StringConstraints(max_length=2000), _Optional]
+PhoneNumber = Annotated[str | None, StringConstraints(pattern=r"^\+[1-9][0-9]{4,14}$"), _Optional]
+
+
+class _Object(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", alias_generator=to_camel, validate_by_name=False
+    )
+
+
+class ChargingInformation(_Object):
+    amount: Amount
+    currency: str
+    description: Text
+    is_tax_included: bool = False
+    tax_amount: Annotated[TaxAmount | None, _Optional] = None
+
+
+class PaymentItem(ChargingInformation):
+    id: Text
+
+
+class ChargingMetaData(_Object):
+    merchant_name: FreeText = None
+    merchant_identifier: FreeText = None
+    fee: Annotated[Fee | None, _Optional] = None
+    purchase_category_code: FreeText = None
+    channel: FreeText = None
+    service_id: FreeText = None
+    product_id: FreeText = None
+
+
+class PaymentAmount(_Object):
+    charging_information: ChargingInformation
+    charging_meta_data: Annotated[ChargingMetaData | None, _Optional] = None
+    payment_details: Annotated[
+        Annotated[list[PaymentItem], Field(min_length=1, max_length=200)] | None, _Optional
+    ] = None
+
+
+class AmountTransaction(_Object):
+    phone_number: PhoneNumber = None
+    client_correlator: Annotated[Code | None, _Optional] = None
+    payment_amount: PaymentAmount
+    reference_code: Code
+
+
+class CreatePayment(_Object):
+    amount_transaction: AmountTransaction
+    sink: Annotated[str | None, _Optional] = None
+    sink_credential: Annotated[dict[str, Any] | None, _Optional] = None
+
+
+class CancelPayment(_Object):
+    """CAMARA's PhoneNumber: the only thing that cancelPayment is told."""
+
+    phone_number: PhoneNumber = None
+
+
+class _AccessToken(_Object):
+    credential_type: str
+    access_token: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,4096}$")]
+    access_token_expires_utc: str
+    access_token_type: str
+
+
+class _CredentialType(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, alias_generator=to_camel)
+    credential_type: str
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def read(model: type[_Model], document: object, *, at: str = "") -> _Model:
+    """The document as that model. Raises ApiError naming the fields that are wrong."""
+    if not isinstance(document, dict):
+        raise ApiError(Problem.INVALID_ARGUMENT, f"{at or 'the body'} must be a JSON object")
+    try:
+        return model.model_validate(document)
+    except ValidationError as exc:
+        problems = exc.errors(include_url=False, include_input=False, include_context=False)
+        said = [_said(problem, at) for problem in problems[:_PROBLEMS_SHOWN]]
+        raise ApiError(Problem.INVALID_ARGUMENT, "; ".join(said)) from None
+
+
+def _said(problem: Any, at: str) -> str:
+    """One problem in words. Never the value: it may be a phone number or a token."""
+    name = at
+    for part in problem["loc"]:
+        # An unknown field's name is the client's own text: short, and printable.
+        if isinstance(part, int):
+            name += f"[{part}]"
+        else:
+            shown = ascii(part)[1:41].rstrip("'")
+            name += f".{shown}" if name else shown
+    match problem["type"]:
+        case "missing":
+            return f"{name} is missing"
+        case "extra_forbidden":
+            return f"{name} is not a field of this request"
+        case "value_error":
+            return f"{name} {problem['msg'].removeprefix('Value error, ')}"
+        case _:
+            return f"{name}: {problem['msg']}"
+
+
+def read_sink(sink: str, *, http_hosts: frozenset[str], hosts: frozenset[str]) -> str:
+    """The sink, if events can go there. Raises ApiError INVALID_SINK.
+
+    `http_hosts` are the only ones that need no TLS; `hosts`, unless empty, the only ones at all.
+    """
+    try:
+        url = Url.parse(sink)
+    except UrlError:
+        raise ApiError(Problem.INVALID_SINK) from None
+    allowed = url.secure or url.host in http_hosts
+    if hosts and url.host not in hosts | http_hosts:
+        allowed = False
+    if not allowed or len(sink) > _SINK_LENGTH_MAX:
+        raise ApiError(Problem.INVALID_SINK)
+    return sink
+
+
+def read_credential(credential: dict[str, Any]) -> str:
+    """The bearer token to show to the sink. What is missing or mistyped is an invalid argument,
+    what is well formed and of another kind has errors of its own.
+    """
+    at = "sinkCredential"
+    if read(_CredentialType, credential, at=at).credential_type != "ACCESSTOKEN":
+        raise ApiError(Problem.INVALID_CREDENTIAL)
+    token = read(_AccessToken, credential, at=at)
+    if not _is_rfc3339(token.access_token_expires_utc):
+        message = f"{at}.accessTokenExpiresUtc must be a date-time of RFC 3339 with time zone"
+        raise ApiError(Problem.INVALID_ARGUMENT, message)
+    if token.access_token_type.lower() != "bearer":
+        raise ApiError(Problem.INVALID_TOKEN)
+    return token.access_token
+
+
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def _is_rfc3339(text: str) -> bool:
+    if not _RFC3339.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text[:19].upper().replace(" ", "T") + "+00:00")
+    except ValueError:
+        return False
+    return True
+
+
+_LANGUAGES: Final = ("uk", "ru", "en")
+_LANGUAGE_RANGE = re.compile(
+    r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]{1,30})?\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?))?\s*"
+)
+
+
+def language_wanted(accept_language: bytes | None) -> str | None:
+    """The best of our languages that an Accept-Language header asks for; None if it names none."""
+    best, best_q = None, Decimal(0)
+    for part in (accept_language or b"").decode("latin-1").split(","):
+        found = _LANGUAGE_RANGE.fullmatch(part)
+        if found is None or (language := found[1].lower()) not in _LANGUAGES:
+            continue
+        q = Decimal(found[2] or 1)
+        if q > best_q:
+            best, best_q = language, q
+    return best

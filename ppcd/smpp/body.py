@@ -27,7 +27,7 @@ from ppcd.smpp.status import Status
 _NO_SIZES: Final[Mapping[str, int]] = MappingProxyType({})
 
 #: 3.4 allows 254 octets; a 255th, which 5.0 adds, is read but never sent.
-_MESSAGE_SENT_MAX: Final = 254
+MESSAGE_SENT_MAX: Final = 254
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def _write_time(name: str, value: object, size: int) -> bytes:
 
 
 def _write_message(name: str, value: object, size: int) -> bytes:
-    octets = _octets(name, value, min(size, _MESSAGE_SENT_MAX))
+    octets = _octets(name, value, min(size, MESSAGE_SENT_MAX))
     return bytes((len(octets),)) + octets
 
 

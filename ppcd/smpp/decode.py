@@ -5,7 +5,6 @@ sessions and text. Nothing is allocated by what a peer claims, and nothing is jo
 before the announced length has arrived.
 """
 
-import re
 import struct
 from collections.abc import Sequence
 from typing import Final, TypeAlias
@@ -14,9 +13,10 @@ from ppcd.smpp.body import WireQuirks, read_body
 from ppcd.smpp.command import RESPONSE_BIT, UNANSWERED, Command
 from ppcd.smpp.errors import FramingError
 from ppcd.smpp.fields import BODIES
+from ppcd.smpp.patterns import FastJudge, deliver_pattern
 from ppcd.smpp.pdu import HEADER_SIZE, Fault, Pdu, encode, generic_nack, pack_header
 from ppcd.smpp.status import Status
-from ppcd.smpp.tlv import TLV_COUNT_MAX, short_stream, tlv_stream_problem
+from ppcd.smpp.tlv import TLV_COUNT_MAX, tlv_stream_problem
 
 #: A message_payload of 64 KiB and everything around it. Links that never need one set less.
 PDU_SIZE_MAX: Final = 70_000
@@ -28,6 +28,8 @@ DeliverRow: TypeAlias = tuple[int, bytes, bytes, int, int, bytes, bytes, bytes]
 _read_head: Final = struct.Struct(">IQI").unpack_from  # length; command_id and status; sequence
 _read_length: Final = struct.Struct(">I").unpack_from
 _HOT: Final = Command.DELIVER_SM << 32
+#: TLVs of so many octets are few enough without being counted.
+_TLVS_HOT_MAX: Final = 4 * TLV_COUNT_MAX
 
 _DELIVER_RESP_SIZE: Final = 17
 _DELIVER_RESP: Final = pack_header(_DELIVER_RESP_SIZE, Command.DELIVER_SM_RESP, 0, 0) + b"\0"
@@ -57,6 +59,7 @@ def encode_deliver_resps(sequences: Sequence[int], statuses: Sequence[int] | Non
     _stripe(answers, 12, struct.pack(f">{count}I", *sequences))
     if statuses is not None:
         assert len(statuses) == count, "one status a PDU"
+    if statuses is not None and any(statuses):
         _stripe(answers, 8, struct.pack(f">{count}I", *statuses))
     return bytes(answers)
 
@@ -74,13 +77,23 @@ class Decoder:
     FramingError the decoder is dead and raises on every call.
     """
 
-    __slots__ = ("_chunks", "_match", "_needed", "_quirks", "_waiting", "broken", "pdu_size_max")
+    __slots__ = (
+        "_chunks",
+        "_judge",
+        "_match",
+        "_needed",
+        "_quirks",
+        "_waiting",
+        "broken",
+        "pdu_size_max",
+    )
 
     def __init__(self, pdu_size_max: int = PDU_SIZE_MAX, quirks: WireQuirks | None = None) -> None:
         self.pdu_size_max = pdu_size_max
         #: The error that ended this stream, None while it lives.
         self.broken: FramingError | None = None
         self._quirks = quirks or WireQuirks()
+        self._judge = FastJudge(self._quirks)
         self._match = deliver_pattern(self._quirks).match
         self._chunks: list[bytes] = []
         self._waiting = 0
@@ -160,21 +173,24 @@ class Decoder:
             if end > end_of_data:
                 break
             if kind == _HOT and (found := match(data, at + HEADER_SIZE, end)) is not None:
-                source, destination, esm, tail, message = found.groups()
+                body, source, destination, esm, tail, message = found.groups()
                 size = tail[4]
-                if size == len(message):
-                    tlvs = b""
-                else:
+                left = len(message) - size
+                tlvs = b""
+                length_at = 3
+                if left:
                     tlvs = message[size:]
                     message = message[:size]
-                if not tlvs or (len(tlvs) <= 4 * TLV_COUNT_MAX and short_stream(tlvs)):
+                    # Steps from length to length; one of 256 octets or more is the slow way's.
+                    while length_at < left and not tlvs[length_at - 1]:
+                        length_at += 4 + tlvs[length_at]
+                if length_at - 3 == left <= _TLVS_HOT_MAX:
                     if rows is None:
                         rows = DeliverRows()
                         out.append(rows)
                     rows.append(
-                        (sequence, source, destination, esm[0], tail[2], message, tlvs,
-                         data[at + HEADER_SIZE : end])
-                    )  # fmt: skip
+                        (sequence, source, destination, esm[0], tail[2], message, tlvs, body)
+                    )
                     at = end
                     continue
             out.append(self._pdu(kind, sequence, data[at + HEADER_SIZE : end]))
@@ -198,11 +214,14 @@ class Decoder:
             return Fault(Status.ESME_RINVCMDID, answer, "command_id", f"{command:#010x} is unknown")
         if not table:
             return None  # header only: a body there, and some send one, means nothing
-        reading = read_body(command, body, self._quirks)
-        if reading.problem is not None:
-            status, field, detail = reading.problem
-            return Fault(status, answer, field, detail)
-        stream = body[reading.tlvs_at :]
+        tlvs_at = self._judge.tlvs_at(command, body)
+        if tlvs_at is None:
+            reading = read_body(command, body, self._quirks)
+            if reading.problem is not None:
+                status, field, detail = reading.problem
+                return Fault(status, answer, field, detail)
+            tlvs_at = reading.tlvs_at
+        stream = body[tlvs_at:]
         problem = tlv_stream_problem(stream) if stream else None
         if problem is None or self._quirks.broken_tlvs_dropped:
             return None
@@ -220,26 +239,3 @@ def _expand(batch: Sequence[object]) -> list[Pdu]:
             assert isinstance(item, DeliverRows)
             pdus.extend(item.pdus())
     return pdus
-
-
-def deliver_pattern(quirks: WireQuirks) -> re.Pattern[bytes]:
-    """One match over a deliver_sm's body does extraction, termination and maximum lengths.
-
-    `.` stands for any octet, 0x0A included; possessive quantifiers leave one way to match, so
-    no input can make it slow. What it doesn't match the slow reader takes apart to say why.
-    """
-
-    def string(name: str, size: int) -> bytes:
-        return b"[^\\0]{0,%d}+" % (quirks.field_sizes.get(name, size) - 1)
-
-    return re.compile(
-        b"(?s)"
-        + (string("service_type", 6) + b"\\0..")
-        + (b"(" + string("source_addr", 21) + b")\\0..")
-        + (b"(" + string("destination_addr", 21) + b")\\0")
-        + b"(...)"  # esm_class, protocol_id, priority_flag
-        + (string("schedule_delivery_time", 17) + b"\\0")
-        + (string("validity_period", 17) + b"\\0")
-        + b"(.....)"  # registered_delivery ... data_coding, sm_default_msg_id, sm_length
-        + b"(.*+)"  # short_message and the TLVs
-    )

@@ -7,12 +7,13 @@ and integers; text, addresses and meanings are other modules' business.
 
 import struct
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ppcd.smpp.body import read_body, write_body
 from ppcd.smpp.command import RESPONSE_BIT, UNANSWERED, Command, command_name, is_response
 from ppcd.smpp.errors import EncodeError
 from ppcd.smpp.fields import BODIES, Destination, DistributionList, Unsuccessful, Value
+from ppcd.smpp.patterns import fast_read
 from ppcd.smpp.status import Status, status_name
 from ppcd.smpp.tlv import NO_TLVS, Tag, Tlvs, encode_tlv, tlv_stream_problem
 
@@ -52,7 +53,7 @@ class Pdu:
     body: bytes
     fault: Fault | None
 
-    if TYPE_CHECKING:  # the parameters of `ppcd.smpp.fields`, for type checkers
+    if TYPE_CHECKING:  # the parameters; the properties that read them are made below the class
         addr_npi: int
         addr_ton: int
         address_range: bytes
@@ -104,14 +105,18 @@ class Pdu:
 
     def _take_apart(self) -> tuple[Mapping[str, Value], Tlvs]:
         if self._parts is None:
+            octets = b""
+            fields: Mapping[str, Value] = {}
             if self.command in BODIES:
-                reading = read_body(self.command, self.body, None)
-                octets = self.body[reading.tlvs_at :]
-                # Broken streams that got as far as here were tolerated, without their TLVs.
-                empty = not octets or tlv_stream_problem(octets)
-                self._parts = reading.values, NO_TLVS if empty else Tlvs.from_octets(octets)
-            else:
-                self._parts = {}, NO_TLVS
+                fast = fast_read(self.command, self.body)
+                if fast is not None:
+                    fields, octets = fast
+                else:
+                    reading = read_body(self.command, self.body, None)
+                    fields, octets = reading.values, self.body[reading.tlvs_at :]
+            # A broken stream that got as far as here was tolerated, without its TLVs.
+            empty = not octets or tlv_stream_problem(octets) is not None
+            self._parts = fields, NO_TLVS if empty else Tlvs.from_octets(octets)
         return self._parts
 
     @property
@@ -131,11 +136,6 @@ class Pdu:
         short = fields.get("short_message", b"")
         assert isinstance(short, bytes)
         return short or tlvs.raw(Tag.MESSAGE_PAYLOAD) or b""
-
-    def __getattr__(self, name: str) -> Any:
-        if name[0] != "_" and name in self.fields:
-            return self.fields[name]
-        raise AttributeError(f"{command_name(self.command)} has no {name}")
 
     def replace(
         self,
@@ -170,6 +170,20 @@ class Pdu:
             f"<Pdu {command_name(self.command)} {status_name(self.status)}"
             f" sequence={self.sequence} body={len(self.body)}{fault}>"
         )
+
+
+def _parameter(name: str) -> property:
+    def get(self: Pdu) -> Value:
+        try:
+            return (self._parts or self._take_apart())[0][name]
+        except KeyError:
+            raise AttributeError(f"{command_name(self.command)} has no {name}") from None
+
+    return property(get, doc=f"{name}, by the specification's name.")
+
+
+for _name in {item.name for table in BODIES.values() for item in table}:
+    setattr(Pdu, _name, _parameter(_name))
 
 
 def build(

@@ -27,6 +27,12 @@ _ITEM: Final = re.compile(
     r"(?<![a-z])(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err|text)[ \t]{0,4}:",
     re.IGNORECASE,
 )
+# What most SMSCs send, in one match. Its values hold no colon, so no item can hide in them.
+_typical: Final = re.compile(
+    rb"id:(?P<id>\w{1,64}) sub:(?P<sub>\w{0,9}) dlvrd:(?P<dlvrd>\w{0,9})"
+    rb" submit date:(?P<submitdate>\w{0,14}) done date:(?P<donedate>\w{0,14})"
+    rb" stat:(?P<stat>\w{1,13}) err:(?P<err>\w{0,9}) [Tt]ext:"
+).match
 _NUMBER: Final = {10: re.compile(r"[0-9]+"), 16: re.compile(r"[0-9a-fA-F]+")}
 
 _STATES: Final[Mapping[str, MessageState]] = MappingProxyType(
@@ -74,14 +80,27 @@ class Receipt:
     state: MessageState
     #: The text's err, of letters or digits; None without one.
     error: str | None = None
-    submitted_at: datetime | None = None
-    done_at: datetime | None = None
+    #: The dates as they stand in the text; `submitted_at` and `done_at` read them.
+    submit_date: str = ""
+    done_date: str = ""
     #: network_error_code: network type and its code; None without one.
     network_error: tuple[int, int] | None = None
     #: The submit_sm's own user_message_reference, where the SMSC gives it back.
     user_message_reference: int | None = None
     #: An intermediate notification, never the last word, whatever its state says.
     is_intermediate: bool = False
+    #: The SMSC's, for dates that don't name theirs.
+    zone: tzinfo = UTC
+
+    @property
+    def submitted_at(self) -> datetime | None:
+        """When the SMSC took the message; None when that can't be read."""
+        return parse_receipt_date(self.submit_date, zone=self.zone)
+
+    @property
+    def done_at(self) -> datetime | None:
+        """When the message came to its end; None when that can't be read."""
+        return parse_receipt_date(self.done_date, zone=self.zone)
 
     @property
     def is_final(self) -> bool:
@@ -99,13 +118,13 @@ def parse_receipt(pdu: Pdu, *, zone: tzinfo = UTC, any_type: bool = False) -> Re
     kind = message_type(pdu.esm_class)
     items = None
     if any_type and kind == MessageType.NORMAL:
-        items = _items(_receipt_text(pdu))
+        items = _read_text(pdu)
         if "id" not in items or "stat" not in items:
             return None
     elif kind not in (MessageType.RECEIPT, MessageType.INTERMEDIATE_NOTIFICATION):
         return None
     if items is None:
-        items = _items(_receipt_text(pdu))
+        items = _read_text(pdu)
     tlvs = pdu.tlvs
     message_id = tlvs.string(Tag.RECEIPTED_MESSAGE_ID)
     number = tlvs.integer(Tag.MESSAGE_STATE)
@@ -114,20 +133,26 @@ def parse_receipt(pdu: Pdu, *, zone: tzinfo = UTC, any_type: bool = False) -> Re
         message_id=message_id.decode("latin-1") if message_id else items.get("id", ""),
         state=_state(str(number) if number is not None else items.get("stat", "")),
         error=items.get("err") or None,
-        submitted_at=parse_receipt_date(items.get("submitdate", ""), zone=zone),
-        done_at=parse_receipt_date(items.get("donedate", ""), zone=zone),
+        submit_date=items.get("submitdate", ""),
+        done_date=items.get("donedate", ""),
         network_error=(network[0], int.from_bytes(network[1:], "big"))
         if len(network) == 3
         else None,
         user_message_reference=tlvs.integer(Tag.USER_MESSAGE_REFERENCE),
         is_intermediate=kind == MessageType.INTERMEDIATE_NOTIFICATION,
+        zone=zone,
     )
 
 
-def _receipt_text(pdu: Pdu) -> str:
+def _read_text(pdu: Pdu) -> dict[str, str]:
+    octets = user_data(pdu).octets
+    typical = _typical(octets)
+    if typical is not None:
+        return {name: value.decode("ascii") for name, value in typical.groupdict().items() if value}
     # Names, dates and states are ASCII. In UCS-2 of either byte order every other octet of them
     # is a NUL, whatever data_coding says: without the NULs all forms are one.
-    return user_data(pdu).octets[: 2 * _TEXT_MAX].replace(b"\0", b"").decode("latin-1")[:_TEXT_MAX]
+    text = octets[: 2 * _TEXT_MAX].replace(b"\0", b"").decode("latin-1")
+    return _items(text[:_TEXT_MAX])
 
 
 def _items(text: str) -> dict[str, str]:

@@ -161,7 +161,7 @@ STRING_SIZES: Final[Mapping[int, int]] = MappingProxyType(
 # Most streams hold a few short values: they are judged by one call. What this doesn't match may
 # still be good and is walked. The bodies of no two branches begin alike, so it can't backtrack.
 _SHORT_MAX: Final = 16
-short_stream: Final = re.compile(
+_short_stream: Final = re.compile(
     b"(?s)(?:..\0(?:"
     + b"|".join(
         re.escape(bytes((size,))) + (b".{%d}" % size if size else b"")
@@ -173,7 +173,7 @@ short_stream: Final = re.compile(
 
 def tlv_stream_problem(octets: bytes) -> str | None:
     """What is wrong with a TLV stream as a whole, None when nothing is (3.4, 5.3)."""
-    if len(octets) <= 4 * TLV_COUNT_MAX and short_stream(octets):
+    if len(octets) <= 4 * TLV_COUNT_MAX and _short_stream(octets):
         return None
     at, end, count = 0, len(octets), 0
     while end - at >= 4:

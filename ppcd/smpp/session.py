@@ -130,14 +130,13 @@ class Session:
             self._session_response(pdu, now)
             return
         if pdu.command not in (request.command | RESPONSE_BIT, Command.GENERIC_NACK):
-            self._odd(pdu, Oddity.WRONG_TYPE)
+            self._events.append(Odd(pdu, Oddity.WRONG_TYPE))
             return
         status = pdu.status
-        if status == Status.ESME_ROK and (
-            pdu.fault is not None or pdu.command == Command.GENERIC_NACK
-        ):
+        unclear = pdu.fault is not None or pdu.command == Command.GENERIC_NACK
+        if status == Status.ESME_ROK and unclear:
             # Taken or not? Nobody can tell; it stays in flight and expires as unknown.
-            self._odd(pdu, Oddity.MALFORMED_ANSWER)
+            self._events.append(Odd(pdu, Oddity.MALFORMED_ANSWER))
             return
         self._timers.moved(now)
         pace = self.outbox.pace
@@ -147,8 +146,7 @@ class Session:
             pace.throttled(now)
             if not self.leaving and self.outbox.again(sequence):
                 return
-        # Looked for in the octets first: taking every answer's TLVs apart would cost more than all
-        # the rest here.
+        # In the octets first: taking each answer's TLVs apart would cost more than all the rest.
         if _CONGESTION in pdu.body:
             congestion = pdu.tlvs.integer(Tag.CONGESTION_STATE)
             if congestion is not None:
@@ -160,10 +158,10 @@ class Session:
         """An answer to something the session itself asked, or to nothing."""
         asked = self._reserved.get(pdu.sequence)
         if asked is None:
-            self._odd(pdu, Oddity.UNMATCHED)
+            self._events.append(Odd(pdu, Oddity.UNMATCHED))
             return
         if pdu.command not in (asked | RESPONSE_BIT, Command.GENERIC_NACK):
-            self._odd(pdu, Oddity.WRONG_TYPE)
+            self._events.append(Odd(pdu, Oddity.WRONG_TYPE))
             return
         del self._reserved[pdu.sequence]
         if asked == Command.ENQUIRE_LINK:
@@ -216,9 +214,6 @@ class Session:
         assert self._peer_unbind is not None
         self._out.urgent(header_only(Command.UNBIND_RESP, self._peer_unbind))
         self._end(End.UNBOUND_BY_PEER)
-
-    def _odd(self, pdu: Pdu, oddity: Oddity) -> None:
-        self._events.append(Odd(pdu, oddity))
 
     # What goes out
 

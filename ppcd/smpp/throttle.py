@@ -78,8 +78,7 @@ class Pace:
         rate = self.rate
         if rate is None:
             return self._held_until
-        lack = _ALMOST_ONE - self._tokens
-        return max(self._held_until, self._bucket_at + lack / rate)
+        return max(self._held_until, self._bucket_at + (1.0 - self._tokens) / rate)
 
     def answered(self, now: float) -> None:
         """The SMSC took a message."""

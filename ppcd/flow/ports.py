@@ -84,7 +84,7 @@ class Mo:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReceipt:
-    """A delivery receipt, decoded. `state` is SMPP's word: DELIVRD, UNDELIV, EXPIRED…"""
+    """A delivery receipt, decoded. `state` is SMPP's: delivered, undeliverable, expired…"""
 
     link: str
     msisdn: Msisdn | None

@@ -21,7 +21,7 @@ from ppcd.store.prompts import Answered, Go, NewReceipt, Next, Writing
 from ppcd.store.rows import Ended, PromptJob, PromptKey
 
 #: Receipt states that say that the phone will never get the message.
-FAILURES: Final = ("UNDELIV", "REJECTD", "DELETED", "EXPIRED")
+FAILURES: Final = ("undeliverable", "rejected", "deleted", "expired")
 
 #: Pauses between attempts to hand a text over, then the last one again and again, within its time.
 PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 20.0)

@@ -40,7 +40,7 @@ class Replies:
         lanes: Runner,
         confirming: Runner,
         reader: Reader,
-        address_numbers: Callable[[], Mapping[str, int]],
+        address_numbers: Callable[[], Mapping[tuple[str, str], int]],
         untrusted: frozenset[str],
         reprompts_max: int,
         wrong_codes_max: int,
@@ -48,7 +48,11 @@ class Replies:
         metrics: Metrics,
         next_id: Callable[[], int],
     ) -> None:
-        """`confirming` are lanes with a pinned plan; `untrusted` names links not vouched for."""
+        """`confirming` are lanes with a pinned plan; `untrusted` names links not vouched for.
+
+        `address_numbers` gives a reply address's number by (link, address): an answer counts only
+        when it comes over a link of the address's route.
+        """
         self._reader = reader
         self._read_short = lru_cache(maxsize=READINGS_CACHED)(reader.read)
         self._address_numbers = address_numbers
@@ -107,7 +111,7 @@ class Replies:
         return [r.reply_id in done for r in new]
 
     def _read(self, mo: Mo) -> NewReply:
-        number = self._address_numbers().get(mo.address)
+        number = self._address_numbers().get((mo.link, mo.address))
         reading = self._reading(mo)
         msisdn = None if mo.msisdn is None else int(mo.msisdn.digits)
         key = None if msisdn is None or number is None else awaiting_key(msisdn, number)

@@ -1,0 +1,65 @@
+"""What an SMSC means by its octets: alphabets, number formats, ids. One value for each link.
+
+Owns the normalising of subscribers' numbers: the same phone must give the same MSISDN whatever
+form the SMSC uses. Refuses to guess: what the rules don't cover is no subscriber's number.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ppcd.charge.msisdn import InvalidMsisdn, Msisdn
+from ppcd.smpp import Advice, Npi, Ton
+from ppcd.smpp.receipts import IdBase
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPrefix:
+    """How to complete national numbers: what they begin with, and what is put there instead."""
+
+    country_code: str
+    trunk_prefix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One link's ways; the defaults are the specification's and the field's."""
+
+    #: Whether the operator vouches for the senders of what this link delivers.
+    trusted: bool = True
+    default_alphabet: str = "gsm0338"
+    alphabets: Mapping[int, str] = field(default_factory=dict)
+    receipt_id_base: IdBase = "as_sent"
+    source_ton: int = Ton.UNKNOWN
+    source_npi: int = Npi.ISDN
+    dest_ton: int = Ton.INTERNATIONAL
+    dest_npi: int = Npi.ISDN
+    local_prefix: LocalPrefix | None = None
+    advice: Mapping[int, Advice] = field(default_factory=dict)
+
+    def msisdn(self, address: bytes, ton: int) -> Msisdn | None:
+        """The subscriber's number, None for what is none (a short code, a name, a broken one)."""
+        try:
+            digits = address.decode("ascii").strip()
+        except UnicodeDecodeError:
+            return None
+        if ton == Ton.ALPHANUMERIC:
+            return None
+        local = self.local_prefix
+        if digits.startswith("+"):
+            digits = digits[1:]
+        elif ton != Ton.INTERNATIONAL and local is not None:
+            digits = _completed(digits, local, national=ton == Ton.NATIONAL)
+        try:
+            return Msisdn.from_digits(digits)
+        except InvalidMsisdn:
+            return None
+
+
+def _completed(digits: str, local: LocalPrefix, *, national: bool) -> str:
+    if digits.startswith("00"):
+        return digits[2:]
+    if local.trunk_prefix and digits.startswith(local.trunk_prefix):
+        return local.country_code + digits[len(local.trunk_prefix) :]
+    if national:
+        return local.country_code + digits
+    return digits

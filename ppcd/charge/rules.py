@@ -108,7 +108,6 @@ RULES: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
         (S.RESERVING, E.RESERVED): S.RESERVED,
         (S.RESERVING, E.DENIED): S.DENIED,
         (S.RESERVING, E.DEBIT_UNKNOWN): S.IN_DOUBT,
-        (S.IN_DOUBT, E.RESERVED): S.RESERVED,
         (S.RESERVED, E.CAPTURE_STARTED): S.CAPTURING,
         (S.RESERVED, E.CANCEL): S.RELEASING,
         (S.RESERVED, E.LAPSED): S.RELEASING,
@@ -175,7 +174,7 @@ LATE: Final[frozenset[tuple[State, Event]]] = _pairs(
         E.DEBITED: (S.SUCCEEDED,),
         E.DENIED: (S.DENIED, S.CANCELLED, *_WITHOUT_CONSENT),
         E.NOT_FOUND: (S.RESERVED, S.CAPTURING, S.RELEASING, S.DENIED, S.CANCELLED),
-        E.RESERVED: (S.RESERVED, S.CAPTURING, S.RELEASING, S.REVIEW, S.SUCCEEDED),
+        E.RESERVED: (S.RESERVED, S.CAPTURING, S.RELEASING, *_UNDECIDED, S.SUCCEEDED),
         E.RELEASED: (S.CAPTURING, *_UNDECIDED, S.DENIED, S.CANCELLED),
     }
 )
@@ -194,7 +193,7 @@ CONTRADICTIONS: Final[frozenset[tuple[State, Event]]] = _pairs(
             *(S.DENIED, S.CANCELLED, *_WITHOUT_CONSENT),
         ),
         # The answer to a request that, by our records, was never sent; or against "debited".
-        E.DENIED: (S.CONFIRMED, S.RESERVED, S.SUCCEEDED),
+        E.DENIED: (S.AWAITING, S.CONFIRMED, S.RESERVED, S.SUCCEEDED),
         E.DEBIT_UNKNOWN: (S.CONFIRMED,),
         E.NOT_FOUND: (S.SUCCEEDED,),
         E.RELEASED: (S.SUCCEEDED,),

@@ -175,6 +175,19 @@ class WriteEvent(Protocol):
     def __call__(self, end: End, *, event_id: str) -> bytes: ...
 
 
+# --- ids -----
+
+
+class Ids(Protocol):
+    """Time-ordered ids. Raises StoreError while none can be had."""
+
+    async def ensure(self, count: int) -> None:
+        """Return when so many can be taken before the next await."""
+        ...
+
+    def take(self, count: int) -> list[int]: ...
+
+
 # --- work --------------------------------------------------------------------------------------
 
 

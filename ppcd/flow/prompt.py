@@ -12,7 +12,7 @@ from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.texts import Kind, Texts
 from ppcd.flow.ends import hand_on
-from ppcd.flow.ports import LEASE_S, Carrier, DeliveryReceipt, Offers, SendResult, Sent, Sms
+from ppcd.flow.ports import LEASE_S, Carrier, DeliveryReceipt, Ids, Offers, SendResult, Sent, Sms
 from ppcd.metrics import Metrics
 from ppcd.store import prompts
 from ppcd.store.batcher import Batcher
@@ -62,7 +62,7 @@ class Prompts:
         texts: Callable[[str], Texts],
         offers: Offers,
         metrics: Metrics,
-        next_id: Callable[[], int],
+        ids: Ids,
     ) -> None:
         """`texts` gives a partner's wording by the partner's name."""
         self._lanes = lanes
@@ -70,7 +70,7 @@ class Prompts:
         self._texts = texts
         self._offers = offers
         self._metrics = metrics
-        self._next_id = next_id
+        self._ids = ids
         self._begin: Batcher[Writing, Go | None] = Batcher(
             lanes, partial(prompts.begin, lease_s=LEASE_S), size_max=500, key=_charge_of
         )
@@ -151,16 +151,18 @@ class Prompts:
 
     async def receipts(self, batch: Sequence[DeliveryReceipt]) -> None:
         """Record receipts; a prompt that never arrived ends its charge, if nobody has answered."""
+        await self._ids.ensure(len(batch))
+        ids = self._ids.take(len(batch))
         new = [
             NewReceipt(
-                receipt_id=self._next_id(),
+                receipt_id=receipt_id,
                 link=receipt.link,
                 msisdn=None if receipt.msisdn is None else int(receipt.msisdn.digits),
                 message_id=receipt.message_id,
                 state=receipt.state,
                 error=receipt.error,
             )
-            for receipt in batch
+            for receipt, receipt_id in zip(batch, ids, strict=True)
         ]
         hand_on(await self._receipts.submit(new), self._offers, self._metrics)
 

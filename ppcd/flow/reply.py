@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from ppcd.charge.consequence import Effect
 from ppcd.charge.reading import Reader, Reading, Verdict
-from ppcd.flow.ports import LEASE_S, Mo, Offers
+from ppcd.flow.ports import LEASE_S, Ids, Mo, Offers
 from ppcd.metrics import Metrics
 from ppcd.store import replies, second_look
 from ppcd.store.batcher import Batcher
@@ -46,7 +46,7 @@ class Replies:
         wrong_codes_max: int,
         offers: Offers,
         metrics: Metrics,
-        next_id: Callable[[], int],
+        ids: Ids,
     ) -> None:
         """`confirming` are lanes with a pinned plan; `untrusted` names links not vouched for.
 
@@ -59,7 +59,7 @@ class Replies:
         self._untrusted = untrusted
         self._offers = offers
         self._metrics = metrics
-        self._next_id = next_id
+        self._ids = ids
         self._confirm: Batcher[NewReply, Settled | None] = Batcher(
             confirming,
             single(partial(replies.confirm, lease_s=LEASE_S)),
@@ -89,11 +89,14 @@ class Replies:
 
         False: the store could not say so in time; the SMSC must send it again.
         """
-        new = [self._read(mo) for mo in batch]
-        self._count(new)
         done: dict[int, Settled] = {}
-        trusted = [r for r in new if r.link not in self._untrusted]
+        new: list[NewReply] = []
         try:
+            await self._ids.ensure(len(batch))
+            ids = self._ids.take(len(batch))
+            new = [self._read(mo, reply_id) for mo, reply_id in zip(batch, ids, strict=True)]
+            self._count(new)
+            trusted = [r for r in new if r.link not in self._untrusted]
             settled = await self._confirm.submit(trusted)
             done |= {r.reply_id: s for r, s in zip(trusted, settled, strict=True) if s is not None}
             self._hand_on(done.values())
@@ -105,18 +108,18 @@ class Replies:
         except StoreError as exc:
             log.warn(
                 "{count} replies are not acknowledged, the SMSC is to send them again: {why}",
-                count=len(new) - len(done),
+                count=len(batch) - len(done),
                 why=str(exc),
             )
-        return [r.reply_id in done for r in new]
+        return [r.reply_id in done for r in new] or [False] * len(batch)
 
-    def _read(self, mo: Mo) -> NewReply:
+    def _read(self, mo: Mo, reply_id: int) -> NewReply:
         number = self._address_numbers().get((mo.link, mo.address))
         reading = self._reading(mo)
         msisdn = None if mo.msisdn is None else int(mo.msisdn.digits)
         key = None if msisdn is None or number is None else awaiting_key(msisdn, number)
         return NewReply(
-            reply_id=self._next_id(),
+            reply_id=reply_id,
             key=key,
             msisdn=msisdn,
             address=mo.address,

@@ -21,7 +21,7 @@ from ppcd.charge.rules import State
 from ppcd.charge.texts import LANGUAGES, one_line
 from ppcd.flow.document import document_of, document_text
 from ppcd.flow.ends import hand_on
-from ppcd.flow.ports import LEASE_S, Offers
+from ppcd.flow.ports import LEASE_S, Ids, Offers
 from ppcd.flow.waiting import Ends
 from ppcd.metrics import Metrics
 from ppcd.store import charges, creation, registers
@@ -192,7 +192,7 @@ class Requests:
         routes: Callable[[], Sequence[RouteRules]],
         rules: Callable[[], ChargeRules],
         random_below: Callable[[int], int],
-        next_id: Callable[[], int],
+        ids: Ids,
         offers: Offers,
         metrics: Metrics,
     ) -> None:
@@ -202,7 +202,7 @@ class Requests:
         self._routes = routes
         self._rules = rules
         self._random_below = random_below
-        self._next_id = next_id
+        self._ids = ids
         self._offers = offers
         self._metrics = metrics
         self._keys: dict[bytes, tuple[float, Partner]] = {}
@@ -246,9 +246,11 @@ class Requests:
         route = self._route_of(order.msisdn)
         if route is None:
             return NotServed()
-        tariff = await self.tariff(partner, order.product_id) if order.product_id else None
         try:
-            [result] = await self._create.submit([self._new(partner, order, route, tariff)])
+            tariff = await self.tariff(partner, order.product_id) if order.product_id else None
+            await self._ids.ensure(1)
+            new = self._new(partner, order, route, tariff)
+            [result] = await self._create.submit([new])
         except StoreError:
             return Busy(RETRY_AFTER_S)
         match result:
@@ -313,7 +315,7 @@ class Requests:
         language = order.language or partner.language or rules.language
         debit_start_s = tariff.debit_start_s if tariff is not None else None
         return NewCharge(
-            charge_id=self._next_id(),
+            charge_id=self._ids.take(1)[0],
             partner_id=partner.partner_id,
             partner=partner.name,
             msisdn=int(order.msisdn.digits),

@@ -30,14 +30,13 @@ REPLY_NAMES = (
 )
 
 REPLIES = """
-    r AS (
         SELECT * FROM unnest(
             %(reply_id)s::bigint[], %(key)s::bigint[], %(msisdn)s::bigint[], %(address)s::text[],
             %(link)s::text[], %(raw)s::bytea[], %(data_coding)s::smallint[],
             %(esm_class)s::smallint[], %(verdict)s::text[], %(number)s::text[], %(rule)s::text[])
             AS r(reply_id, key, msisdn, address, link, raw, data_coding, esm_class, verdict,
                  number, rule)
-    )"""
+"""
 
 INSERT_REPLY = """
         INSERT INTO reply (reply_id, charge_id, msisdn, address, link, raw, data_coding, esm_class,
@@ -46,10 +45,8 @@ INSERT_REPLY = """
 
 # Comes sorted by key, and the lane's plan keeps that order: two nodes that confirm the same
 # charges wait for each other instead of deadlocking. The deleted row is the decision.
-CONFIRM = (
-    "WITH"
-    + REPLIES
-    + """
+_SETTLE = (
+    """
     , gone AS (
         DELETE FROM awaiting a USING r
          WHERE a.key = r.key
@@ -80,10 +77,30 @@ CONFIRM = (
           FROM gone WHERE verdict <> 'yes'
     )"""
     + END
-    + """
-    SELECT g.reply_id, g.verdict, g.charge_id, g.partner_id, g.msisdn, g.amount_minor, g.currency,
-           g.billing, w.sequence
+)
+
+_SETTLED = """
+    SELECT g.reply_id, CASE g.verdict WHEN 'yes' THEN 'confirmed' ELSE 'declined' END, g.charge_id,
+           g.partner_id, g.msisdn, g.amount_minor, g.currency, g.billing, w.sequence
       FROM gone g LEFT JOIN ended_webhook w USING (charge_id)
+"""
+
+CONFIRM = "WITH r AS (" + REPLIES + ")" + _SETTLE + _SETTLED
+
+# What an earlier run did, whose answer was lost, is left alone and reported. The work that it made
+# is leased to this node, and comes back when the lease is over.
+_CONFIRM_AGAIN = (
+    """
+    WITH before AS (
+        SELECT reply_id, effect, charge_id FROM reply WHERE reply_id = ANY(%(reply_id)s::bigint[])
+    ), r AS ("""
+    + REPLIES
+    + " WHERE NOT EXISTS (SELECT FROM before b WHERE b.reply_id = r.reply_id))"
+    + _SETTLE
+    + _SETTLED
+    + """
+    UNION ALL
+    SELECT reply_id, effect, charge_id, NULL, NULL, NULL, NULL, NULL, NULL FROM before
 """
 )
 
@@ -97,33 +114,27 @@ def confirm(
     No two replies of a batch have the same key. What it leaves is for `look_again`. With `repeat`,
     an earlier run may have been applied after all: what it settled is found and reported.
     """
-    before = settled_before(cur, batch) if repeat else {}
-    settled = _confirm(cur, [r for r in batch if r.reply_id not in before], lease_s)
-    return [settled.get(r.reply_id) or before.get(r.reply_id) for r in batch]
-
-
-def _confirm(cur: Cursor, batch: Sequence[NewReply], lease_s: float) -> dict[int, Settled]:
     ordered = sorted(batch, key=lambda reply: reply.key or 0)
-    cur.execute(CONFIRM, columns(ordered, REPLY_NAMES) | {"lease_s": lease_s})
-    settled = {}
-    for (
-        reply_id,
-        verdict,
-        charge_id,
-        partner_id,
-        msisdn,
-        amount,
-        currency,
-        billing,
-        sequence,
-    ) in cur:
-        if verdict == "yes":
-            job = DebitJob(charge_id, partner_id, msisdn, amount, currency, billing, attempts=0)
-            settled[reply_id] = Settled(Effect.CONFIRMED, charge_id, debit=job)
-        else:
-            webhook = webhook_key(charge_id, sequence)
-            settled[reply_id] = Settled(Effect.DECLINED, charge_id, webhook=webhook)
-    return settled
+    values = columns(ordered, REPLY_NAMES) | {"lease_s": lease_s}
+    cur.execute(_CONFIRM_AGAIN if repeat else CONFIRM, values)
+    settled = {row[0]: _settled(*row[1:]) for row in cur}
+    return [settled.get(reply.reply_id) for reply in batch]
+
+
+def _settled(
+    effect: str,
+    charge_id: int,
+    partner_id: int | None,
+    msisdn: int,
+    amount_minor: int,
+    currency: str,
+    billing: str,
+    sequence: int | None,
+) -> Settled:
+    if effect == Effect.CONFIRMED and partner_id is not None:
+        job = DebitJob(charge_id, partner_id, msisdn, amount_minor, currency, billing, attempts=0)
+        return Settled(effect, charge_id, debit=job)
+    return Settled(effect, charge_id, webhook=webhook_key(charge_id, sequence))
 
 
 _BEFORE = """
@@ -132,9 +143,6 @@ _BEFORE = """
 
 
 def settled_before(cur: Cursor, batch: Sequence[NewReply]) -> dict[int, Settled]:
-    """What an earlier run of the same batch, whose commit's answer was lost, did after all.
-
-    The work that it made is leased to this node, and comes back when the lease is over.
-    """
+    """What an earlier run of the same batch, whose commit's answer was lost, did after all."""
     cur.execute(_BEFORE, [[reply.reply_id for reply in batch]])
     return {row[0]: Settled(row[1], row[2]) for row in cur.fetchall()}

@@ -55,8 +55,9 @@ _DECLINE = (
 )
 
 _INSERTREPLIES = (
-    "WITH"
+    "WITH r AS ("
     + REPLIES
+    + ")"
     + INSERT_REPLY
     + """
         SELECT r.reply_id, e.charge_id, r.msisdn, r.address, r.link, r.raw, r.data_coding,

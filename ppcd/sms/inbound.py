@@ -28,8 +28,8 @@ from ppcd.smpp import (
     receipt_id_key,
     user_data,
 )
-from ppcd.sms.dialect import Dialect
 from ppcd.smpp.udh import fill_bits
+from ppcd.sms.dialect import Dialect
 from ppcd.store.failures import StoreError
 
 log = Logger(namespace="ppcd.sms.inbound")

@@ -1,0 +1,123 @@
+"""One charge's whole history from its facts, and finding a charge by what people know of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ppcd.store.sql import Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One fact: when, what, and what people need to know of it."""
+
+    at: datetime
+    what: str
+    detail: str
+
+
+_HISTORY = """
+    SELECT created_at AS at, 'charge' AS what,
+           format('accepted: reply address %%s, route %%s, billing %%s, expires %%s%%s', address,
+                  route, billing, to_char(expires_at AT TIME ZONE 'UTC', 'HH24:MI:SS'),
+                  CASE WHEN with_code THEN ', with code' ELSE '' END) AS detail
+      FROM charge WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT written_at, kind, format('written from %%s in %%s segment(s): %%s', source, segments, text)
+      FROM prompt WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT answered_at, 'prompt answer',
+           format('attempt %%s over %%s, segment %%s: %%s', attempt, link, segment,
+                  CASE WHEN command_status IS NULL THEN 'no answer'
+                       WHEN command_status = 0 THEN 'accepted as ' || coalesce(message_id, '?')
+                       ELSE 'command_status 0x' || to_hex(command_status) END)
+      FROM prompt_answer WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT received_at, 'receipt',
+           format('message %%s: %%s%%s', message_id, state, coalesce(', error ' || error, ''))
+      FROM receipt WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT received_at, 'reply',
+           format('%%s over %%s to %%s, read as %%s (%%s): %%s', '0x' || encode(raw, 'hex'), link,
+                  address, verdict, rule, effect)
+      FROM reply WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT intended_at, 'debit attempt',
+           format('attempt %%s: %%s at %%s, by node %%s', attempt, kind, billing, node)
+      FROM debit_attempt WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT answered_at, 'debit result',
+           format('attempt %%s: %%s', attempt,
+                  concat_ws(', ', result, reason, 'reference ' || reference, nullif(detail, '')))
+      FROM debit_result WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT decided_at, 'outcome',
+           concat_ws(', ', state, reason, 'billing reference ' || billing_reference)
+      FROM outcome WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT made_at, 'notification', format('to %%s', url)
+      FROM notification WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT attempted_at, 'delivery', format('attempt %%s: %%s, %%s', attempt, result, detail)
+      FROM delivery WHERE charge_id = %(id)s
+    ORDER BY 1
+"""
+
+_WORK = """
+    SELECT run_at, 'prompt job',
+           format('%%s, %%s attempt(s) so far, due then', kind, attempts)
+      FROM prompt_job WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT run_at, 'debit job',
+           format('%%s attempt(s) so far, next: %%s%%s', attempts, plan,
+                  CASE WHEN review_since IS NOT NULL THEN ', a person must decide'
+                       WHEN doubt_since IS NOT NULL THEN ', in doubt' ELSE '' END)
+      FROM debit_job WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT run_at, 'webhook job',
+           format('%%s attempt(s) so far%%s', attempts,
+                  CASE WHEN dead_since IS NOT NULL THEN ', given up' ELSE ', due then' END)
+      FROM webhook_job WHERE charge_id = %(id)s
+    ORDER BY 1
+"""
+
+
+def facts(cur: Cursor, charge_id: int) -> list[Entry]:
+    """What happened, in order."""
+    return [Entry(*row) for row in cur.execute(_HISTORY, {"id": charge_id}).fetchall()]
+
+
+def work(cur: Cursor, charge_id: int) -> list[Entry]:
+    """What is still to be done, and when."""
+    return [Entry(*row) for row in cur.execute(_WORK, {"id": charge_id}).fetchall()]
+
+
+_FIND = """
+    SELECT c.charge_id FROM charge c
+      LEFT JOIN outcome o ON o.charge_id = c.charge_id
+     WHERE (%(msisdn)s::bigint IS NULL OR c.msisdn = %(msisdn)s)
+       AND (%(reference)s::text IS NULL OR c.reference = %(reference)s)
+       AND (%(billing_reference)s::text IS NULL OR o.billing_reference = %(billing_reference)s)
+     ORDER BY c.charge_id DESC LIMIT %(limit)s
+"""
+
+
+def find(
+    cur: Cursor,
+    *,
+    msisdn: int | None,
+    reference: str | None,
+    billing_reference: str | None,
+    limit: int,
+) -> Sequence[int]:
+    """The newest charges that all the given things fit."""
+    cur.execute(
+        _FIND,
+        {
+            "msisdn": msisdn,
+            "reference": reference,
+            "billing_reference": billing_reference,
+            "limit": limit,
+        },
+    )
+    return [row[0] for row in cur.fetchall()]

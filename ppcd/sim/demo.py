@@ -1,0 +1,135 @@
+"""The demo's outside: SMSC, billing, the partner's shop and the page's address, started together.
+
+Owns the order of starting and stopping, and the addresses that a node needs to be told. Knows no
+key of the node's configuration: whoever starts the node writes that, from `Addresses`.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from twisted.logger import Logger
+
+from ppcd.sim.billing import Billing, BillingOptions
+from ppcd.sim.front import Front
+from ppcd.sim.shop import Shop, ShopOptions
+from ppcd.sim.web import Reactor, Route
+
+#: What the operator would have given the partner. Fixed, since a demo guards nothing.
+DEMO_KEY: Final = "demo-key"
+DEMO_SECRET: Final = "whsec_" + base64.b64encode(b"the demo shop's own secret").decode()
+
+log = Logger(namespace="ppcd.sim.demo")
+
+
+class Smsc(Protocol):
+    """The simulated SMSC with its handsets, as the demo needs it."""
+
+    @property
+    def port(self) -> int: ...
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def sim_routes(self) -> Sequence[Route]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideOptions:
+    http_host: str = "127.0.0.1"
+    http_port: int = 8080
+    #: Journals, and with them accounts and received webhooks, are kept there.
+    data_dir: Path | None = None
+    partner_key: str = DEMO_KEY
+    webhook_secret: str = DEMO_SECRET
+    merchant: str = "GameX"
+    #: SMSC, billing and webhook sink listen there, on free ports.
+    host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """What the node must be told about its surroundings."""
+
+    smsc_host: str
+    smsc_port: int
+    billing_url: str
+    webhook_url: str
+    webhook_secret: str
+    partner_key: str
+
+
+class Outside:
+    """Everything around a node. `start`, tell the node `addresses`, start it, then `connect`."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        options: OutsideOptions,
+        *,
+        smsc: Smsc,
+        make_id: Callable[[], str] = lambda: secrets.token_hex(6),
+    ) -> None:
+        self._options = options
+        self.smsc = smsc
+        self.billing = Billing(
+            reactor, BillingOptions(host=options.host, data_dir=options.data_dir)
+        )
+        self.shop = Shop(
+            reactor,
+            ShopOptions(
+                key=options.partner_key,
+                webhook_secret=options.webhook_secret,
+                merchant=options.merchant,
+                host=options.host,
+                data_dir=options.data_dir,
+            ),
+            make_id=make_id,
+        )
+        routes = (*smsc.sim_routes(), *self.billing.sim_routes(), *self.shop.routes())
+        self.front = Front(reactor, routes, host=options.http_host, port=options.http_port)
+        self._started: list[Smsc | Billing | Shop | Front] = []
+
+    @property
+    def url(self) -> str:
+        """The demo's address."""
+        return self.front.url
+
+    @property
+    def addresses(self) -> Addresses:
+        return Addresses(
+            smsc_host=self._options.host,
+            smsc_port=self.smsc.port,
+            billing_url=self.billing.url,
+            webhook_url=self.shop.webhook_url,
+            webhook_secret=self._options.webhook_secret,
+            partner_key=self._options.partner_key,
+        )
+
+    async def start(self) -> None:
+        """The page's address first: a taken port should be the first thing to be known."""
+        try:
+            for part in (self.front, self.smsc, self.billing, self.shop):
+                await part.start()
+                self._started.append(part)
+        except BaseException:
+            await self.stop()
+            raise
+
+    def connect(self, partner_url: str) -> None:
+        """Says where the node's partner address is; from now on the page works."""
+        self.shop.connect(partner_url)
+        self.front.connect(partner_url)
+
+    async def stop(self) -> None:
+        """Ends all parts, also when one of them fails to end."""
+        while self._started:
+            part = self._started.pop()
+            try:
+                await part.stop()
+            except Exception:
+                log.failure("a part of the demo did not stop")

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from ppcd.charge.debit import (
     Abilities,
     Debited,
-    Denied,
     DenialReason,
+    Denied,
     Doubt,
     NextStep,
     NotFound,
@@ -216,7 +216,9 @@ def _doubt(world: World, policy: Policy) -> Iterator[Step]:
         assert step.in_s == 0
     if step.what is Doubt.AGAIN and len(world.attempts) < ATTEMPTS_MAX:
         yield "again", _attempt(world, "intent")
-    if step.what is Doubt.ASK and (step.in_s < 60 or policy.asks_before_quiet):
+    if step.what is Doubt.ASK:
+        assert step.in_s >= policy.abilities.quiet_period_s - quiet_s
+    if step.what is Doubt.ASK and (world.quiet or policy.asks_before_quiet):
         yield "asked", _answered(world, policy, _record(world), alone=world.quiet)
         yield "asked in vain", _answered(world, policy, Unknown("timeout"), alone=world.quiet)
 

@@ -43,10 +43,10 @@ def test_every_active_currency_has_its_exponent() -> None:
     by_exponent = {places: set[str]() for places in (0, 2, 3, 4)}
     for code, places in EXPONENTS.items():
         by_exponent[places].add(code)
-    assert by_exponent[0] == set(
-        "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()
-    )
-    assert by_exponent[3] == set("BHD IQD JOD KWD LYD OMR TND".split())
+    none = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+    three = "BHD IQD JOD KWD LYD OMR TND"
+    assert " ".join(sorted(by_exponent[0])) == none
+    assert " ".join(sorted(by_exponent[3])) == three
     assert by_exponent[4] == {"CLF", "UYW"}
     assert {"UAH", "RUB", "USD", "EUR", "KZT", "BYN", "PLN", "GBP"} <= by_exponent[2]
 

@@ -36,7 +36,7 @@ def test_the_digits_come_back_as_they_were_given(digits: str) -> None:
     ],
 )
 def test_what_is_no_number_is_refused_without_repeating_it(text: str) -> None:
-    with pytest.raises(InvalidMsisdn, match="not an E.164 number") as caught:
+    with pytest.raises(InvalidMsisdn, match=r"not an E\.164 number") as caught:
         Msisdn.from_digits(text)
     assert not text or text not in str(caught.value)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import Field, PrivateAttr
 
@@ -26,6 +25,7 @@ from ppcd.config.sections import (
 from ppcd.config.types import Name, Section
 from ppcd.partner.settings import PartnerApiSettings
 from ppcd.smpp.settings import LinkSettings
+from ppcd.webhook.settings import WebhookSettings
 
 __all__ = ["Settings"]
 
@@ -50,7 +50,9 @@ class Settings(Section):
     partner_api: PartnerApiSettings = Field(
         default=PartnerApiSettings(), description="The partners' API."
     )
-    webhooks: dict[str, Any] = Field(default_factory=dict, description="Notifications.")
+    webhooks: WebhookSettings = Field(
+        default=WebhookSettings(), description="Notifications to partners."
+    )
     operations: Operations = Field(
         default=Operations(), description="Metrics, health, control socket."
     )

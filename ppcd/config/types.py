@@ -119,7 +119,7 @@ def shown(value: object) -> str:
         return "a list"
     if value is None:
         return "nothing"
-    text = str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
     return repr(text if len(text) <= 60 else text[:59] + "…")
 
 

@@ -43,7 +43,7 @@ BAD = [
     ("links.main.host", "", "must not be empty, got ''"),
     ("links.main.windowmax", "1", "unknown key; did you mean window_max?"),
     ("links.main.tls", "yes", "must be a mapping, got 'yes'"),
-    ("links.main.tls", {"key_file": "/x"}, "certificate_file and key_file go together"),
+    ("links.main.tls", {"key_file": "/etc/passwd"}, "certificate_file and key_file go together"),
     ("links.main.backoff", {"first_s": "60", "max_s": "1"}, "max_s must not be below first_s"),
     ("links.main.host", "8.8.8.8", "is a public address and there is no tls"),
     ("links.main.not_now_status", "ESME_ROK", "must be the name of a command_status"),
@@ -51,7 +51,7 @@ BAD = [
     ("links.main.advice.0", "retry", "must have command_status names or numbers as keys"),
     ("routes.games.links", ["main", "other"], "there is no link 'other' under links"),
     ("routes.games.links", ["main", "main"], "must not say anything twice"),
-    ("routes.games.links", [], "must be at least 1 entries, got a list"),
+    ("routes.games.links", [], "must not be empty, got a list"),
     ("routes.games.billing", "other", "there is no 'other' under billing"),
     ("routes.games.pool.size", "1001", "must be between 1 and 1000, got '1001'"),
     ("routes.games.pool.first", "GAMES", "must be 1 to 15 digits, got 'GAMES'"),
@@ -84,7 +84,8 @@ BAD = [
 def test_a_wrong_value_is_said_in_a_sentence(tmp_path, path, value, sentence):
     said = problems(tmp_path, with_change(good(tmp_path), path, value))
     assert any(sentence in line for line in said), said
-    assert len(said) == 1 or path == "texts.ru.prompt" or path.startswith("texts.partners"), said
+    many = path.startswith("texts") or value == {"key_file": "/etc/passwd"}
+    assert len(said) == 1 or many, said
 
 
 def test_all_problems_come_at_once_in_the_file_s_order(tmp_path):
@@ -234,8 +235,8 @@ def test_a_link_needs_a_password_of_the_right_size(tmp_path):
 
 def test_what_is_probably_not_meant_is_a_warning(tmp_path):
     data = good(tmp_path)
-    data["links"]["spare"] = data["links"]["main"]
-    data["billing"]["old"] = data["billing"]["b"]
+    data["links"]["spare"] = {**data["links"]["main"]}
+    data["billing"]["old"] = {**data["billing"]["b"]}
     data["operations"] = {"listen": "0.0.0.0:9464"}
     data["routes"]["games"].update(quarantine_s="60", pool={"first": "7171"}, code="never")
     settings = loaded(tmp_path, data)

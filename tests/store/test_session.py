@@ -1,5 +1,7 @@
 """What each failure means, on a real server: it did not happen, or nobody knows."""
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -204,6 +206,24 @@ def test_a_long_statement_ends_and_nothing_happened(direct: Direct, table: str) 
     with pytest.raises(NotApplied, match="57014"):
         direct.run(long)
     assert numbers(table) == []
+
+
+def test_a_server_that_hangs_is_left_and_nothing_happened(tmp_path: Path) -> None:
+    def hangs(cur: Cursor) -> None:
+        row = cur.execute("SELECT pg_backend_pid()").fetchone()
+        assert row is not None
+        stopped.append(row[0])
+        os.kill(row[0], signal.SIGSTOP)
+        cur.execute("SELECT 1")
+
+    stopped: list[int] = []
+    with a_server(tmp_path) as server, Direct(server.dsn(), limits=QUICK) as direct:
+        try:
+            with pytest.raises(NotApplied, match="did not answer"):
+                direct.run(hangs)
+        finally:
+            os.kill(stopped[0], signal.SIGCONT)
+        assert direct.run(lambda cur: cur.execute("SELECT 1").fetchall()) == [(1,)]
 
 
 @both

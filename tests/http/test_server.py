@@ -1,74 +1,19 @@
 """The server's promises: limits, deadlines, and JSON whatever happens. Over memory transports."""
 
-import gc
 import json
-import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
 from ppcd.http.exchange import CLIENT_GONE, Seen
 from ppcd.http.messages import Request, Response, json_response
 from ppcd.http.router import Router
-from ppcd.http.server import Channel, Limits, Site
-
-
-class _Transport(StringTransport):
-    aborted = False
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-        super().abortConnection()
-
-
-class _Peer:
-    """One client at a site's end of the wire."""
-
-    def __init__(self, site: Site, address: str = "192.0.2.1") -> None:
-        self._site = site
-        self.address = IPv4Address("TCP", address, 40000)
-        channel = site.buildProtocol(self.address)
-        self.channel: Channel | None = channel
-        self.transport = _Transport(peerAddress=self.address)
-        if channel is not None:
-            channel.makeConnection(self.transport)
-
-    def sends(self, data: bytes) -> None:
-        if not self.transport.disconnecting:
-            self.channel.dataReceived(data)
-
-    def hangs_up(self) -> None:
-        self.channel.connectionLost(Failure(ConnectionDone()))
-
-    def got(self) -> bytes:
-        data = self.transport.value()
-        self.transport.clear()
-        return data
-
-    def answer(self) -> tuple[int, dict[str, str], bytes]:
-        return parse(self.got())
-
-    @property
-    def closed(self) -> bool:
-        return self.transport.disconnecting or self.transport.aborted
-
-
-def parse(data: bytes) -> tuple[int, dict[str, str], bytes]:
-    head, _, body = data.partition(b"\r\n\r\n")
-    first, *lines = head.decode().split("\r\n")
-    match = re.match(r"HTTP/1.1 (\d{3}) .+", first)
-    assert match, first
-    headers = dict(line.lower().split(": ", 1) for line in lines)
-    if "content-length" in headers:
-        body = body[: int(headers["content-length"])]
-    return int(match[1]), headers, body
+from ppcd.http.server import Limits, Site
+from tests.conftest import Criticals
+from tests.http.peers import Peer
 
 
 class _World:
@@ -100,8 +45,8 @@ class _World:
             date=lambda: "Mon, 23 Nov 2026 09:00:00 GMT",
         )
 
-    def peer(self, address: str = "192.0.2.1") -> _Peer:
-        return _Peer(self.site, address)
+    def peer(self, address: str = "192.0.2.1") -> Peer:
+        return Peer(self.site, address)
 
     async def _hello(self, request: Request) -> Response:
         self.requests.append(request)
@@ -147,21 +92,6 @@ class _World:
 @pytest.fixture
 def world() -> _World:
     return _World()
-
-
-@pytest.fixture(autouse=True)
-def failures() -> Iterator[list[dict]]:
-    """What was logged at level critical; each test says how many it expects."""
-    events: list[dict] = []
-
-    def observer(event: dict) -> None:
-        if event["log_level"].name == "critical":
-            events.append(event)
-
-    globalLogPublisher.addObserver(observer)
-    yield events
-    gc.collect()
-    globalLogPublisher.removeObserver(observer)
 
 
 GET = b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -399,25 +329,25 @@ def test_a_connection_ends_when_the_client_says_so(world: _World, wire: bytes) -
 
 
 def test_a_handler_that_fails_gives_json_and_one_log_entry(
-    world: _World, failures: list[dict]
+    world: _World, criticals: Criticals
 ) -> None:
     peer = world.peer()
     peer.sends(b"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n")
     status, _, body = peer.answer()
     assert status == 500
     assert b"secret" not in body
-    assert len(failures) == 1
-    assert failures[0]["route"] == "/broken"
+    [said] = criticals.take()
+    assert said.startswith("the handler of GET /broken failed")
     assert not peer.closed
 
 
-def test_a_header_with_a_line_break_never_leaves(world: _World, failures: list[dict]) -> None:
+def test_a_header_with_a_line_break_never_leaves(world: _World, criticals: Criticals) -> None:
     peer = world.peer()
     peer.sends(b"GET /bad-header HTTP/1.1\r\nHost: a\r\n\r\n")
     got = peer.got()
     assert got.startswith(b"HTTP/1.1 500 ")
     assert b"X-Two" not in got
-    assert len(failures) == 1
+    assert len(criticals.take()) == 1
 
 
 def test_a_route_has_a_deadline(world: _World) -> None:
@@ -557,14 +487,14 @@ def test_a_slow_reader_slows_the_stream_and_a_stalled_one_is_cut(world: _World) 
     assert world.stream_ended == ["ended"]
 
 
-def test_a_stream_that_breaks_has_no_end(world: _World, failures: list[dict]) -> None:
+def test_a_stream_that_breaks_has_no_end(world: _World, criticals: Criticals) -> None:
     peer = world.peer()
     peer.sends(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
     world.pieces.errback(Failure(RuntimeError("broken")))
     assert not peer.got().endswith(b"0\r\n\r\n")
     assert peer.transport.aborted
     peer.hangs_up()
-    assert len(failures) == 1
+    assert len(criticals.take()) == 1
 
 
 # -- stopping

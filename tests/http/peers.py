@@ -1,0 +1,61 @@
+"""Clients of a site, over memory transports."""
+
+import re
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from ppcd.http.server import Channel, Site
+
+
+class Transport(StringTransport):
+    aborted = False
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        super().abortConnection()
+
+
+class Peer:
+    """One client at a site's end of the wire."""
+
+    def __init__(self, site: Site, address: str = "192.0.2.1") -> None:
+        self._site = site
+        self.address = IPv4Address("TCP", address, 40000)
+        channel = site.buildProtocol(self.address)
+        self.channel: Channel | None = channel
+        self.transport = Transport(peerAddress=self.address)
+        if channel is not None:
+            channel.makeConnection(self.transport)
+
+    def sends(self, data: bytes) -> None:
+        if not self.transport.disconnecting:
+            self.channel.dataReceived(data)
+
+    def hangs_up(self) -> None:
+        self.channel.connectionLost(Failure(ConnectionDone()))
+
+    def got(self) -> bytes:
+        data = self.transport.value()
+        self.transport.clear()
+        return data
+
+    def answer(self) -> tuple[int, dict[str, str], bytes]:
+        return parse(self.got())
+
+    @property
+    def closed(self) -> bool:
+        return self.transport.disconnecting or self.transport.aborted
+
+
+def parse(data: bytes) -> tuple[int, dict[str, str], bytes]:
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    match = re.match(r"HTTP/1.1 (\d{3}) .+", first)
+    assert match, first
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    if "content-length" in headers:
+        body = body[: int(headers["content-length"])]
+    return int(match[1]), headers, body

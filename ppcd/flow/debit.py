@@ -67,7 +67,7 @@ class Debits:
         adapters: Mapping[str, Adapter],
         clock: IReactorTime,
         node: str,
-        horizon_s: float,
+        horizon_s: Callable[[], float],
         offers: Offers,
         metrics: Metrics,
         jitter: Callable[[], float],
@@ -220,7 +220,7 @@ class Debits:
             age_s=doubt.age_s,
             quiet_s=doubt.quiet_s,
             tries=max(0, doubt.tries - 1),
-            horizon_s=self._horizon_s,
+            horizon_s=self._horizon_s(),
         )
 
     def _doubt_of(self, job: DebitJob) -> _Doubt:

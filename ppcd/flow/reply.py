@@ -6,6 +6,7 @@ message, it touches Deferreds, logs and labelled metrics.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from twisted.logger import Logger
@@ -19,6 +20,7 @@ from ppcd.store.batcher import Batcher
 from ppcd.store.lanes import Runner, StoreError, single
 from ppcd.store.replies import Settled
 from ppcd.store.rows import NewReply, awaiting_key
+from ppcd.store.sql import Cursor
 
 log = Logger(namespace="ppcd.flow.reply")
 
@@ -31,6 +33,15 @@ UNREADABLE = Reading(Verdict.UNCLEAR, None, "unreadable")
 SEVERAL_PARTS = Reading(Verdict.UNCLEAR, None, "several_parts")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyRules:
+    """What holds for answers now."""
+
+    reader: Reader
+    reprompts_max: int
+    wrong_codes_max: int
+
+
 class Replies:
     """Reads and settles the answers of phones, in batches."""
 
@@ -39,11 +50,9 @@ class Replies:
         *,
         lanes: Runner,
         confirming: Runner,
-        reader: Reader,
+        rules: Callable[[], "ReplyRules"],
         address_numbers: Callable[[], Mapping[tuple[str, str], int]],
         untrusted: frozenset[str],
-        reprompts_max: int,
-        wrong_codes_max: int,
         offers: Offers,
         metrics: Metrics,
         ids: Ids,
@@ -53,8 +62,9 @@ class Replies:
         `address_numbers` gives a reply address's number by (link, address): an answer counts only
         when it comes over a link of the address's route.
         """
-        self._reader = reader
-        self._read_short = lru_cache(maxsize=READINGS_CACHED)(reader.read)
+        self._rules = rules
+        self._reader: Reader | None = None
+        self._read_short: Callable[[str], Reading] = self._read_long
         self._address_numbers = address_numbers
         self._untrusted = untrusted
         self._offers = offers
@@ -71,13 +81,7 @@ class Replies:
         )
         self._look_again: Batcher[NewReply, Settled] = Batcher(
             lanes,
-            partial(
-                second_look.look_again,
-                untrusted=untrusted,
-                reprompts_max=reprompts_max,
-                wrong_codes_max=wrong_codes_max,
-                lease_s=LEASE_S,
-            ),
+            self._second_look,
             size_max=500,
             waiting_max=50_000,
             key=_key_of,
@@ -132,14 +136,35 @@ class Replies:
             rule=reading.rule,
         )
 
+    def _second_look(
+        self, cur: Cursor, batch: Sequence[NewReply], *, repeat: bool = False
+    ) -> list[Settled]:
+        rules = self._rules()
+        return second_look.look_again(
+            cur,
+            batch,
+            untrusted=self._untrusted,
+            reprompts_max=rules.reprompts_max,
+            wrong_codes_max=rules.wrong_codes_max,
+            lease_s=LEASE_S,
+            repeat=repeat,
+        )
+
+    def _read_long(self, text: str) -> Reading:
+        return self._rules().reader.read(text)
+
     def _reading(self, mo: Mo) -> Reading:
         if mo.text is None:
             return UNREADABLE
         if mo.part:
             return SEVERAL_PARTS
-        if len(mo.text) <= CACHED_LENGTH_MAX:
-            return self._read_short(mo.text)
-        return self._reader.read(mo.text)
+        if len(mo.text) > CACHED_LENGTH_MAX:
+            return self._read_long(mo.text)
+        reader = self._rules().reader
+        if reader is not self._reader:  # other words are in force than the cache was filled by
+            self._reader = reader
+            self._read_short = lru_cache(maxsize=READINGS_CACHED)(reader.read)
+        return self._read_short(mo.text)
 
     def _count(self, new: Sequence[NewReply]) -> None:
         for verdict, count in Counter(r.verdict for r in new).items():

@@ -55,4 +55,13 @@ def look(cur: Cursor) -> Figures:
     work = tuple(found.get(kind, Work(kind, 0, 0)) for kind in ("prompt", "debit", "webhook"))
     row = cur.execute(_STUCK).fetchone()
     assert row is not None
-    return Figures(work, *row, months_left(cur), tuple(pauses(cur)))
+    awaiting, in_doubt, in_review, dead = row
+    return Figures(
+        work=work,
+        awaiting=awaiting,
+        in_doubt=in_doubt,
+        in_review=in_review,
+        dead_webhooks=dead,
+        months_left=months_left(cur),
+        pauses=tuple(pauses(cur)),
+    )

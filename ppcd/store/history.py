@@ -23,7 +23,8 @@ _HISTORY = """
                   CASE WHEN with_code THEN ', with code' ELSE '' END) AS detail
       FROM charge WHERE charge_id = %(id)s
     UNION ALL
-    SELECT written_at, kind, format('written from %%s in %%s segment(s): %%s', source, segments, text)
+    SELECT written_at, kind,
+           format('written from %%s in %%s segment(s): %%s', source, segments, text)
       FROM prompt WHERE charge_id = %(id)s
     UNION ALL
     SELECT answered_at, 'prompt answer',

@@ -10,7 +10,8 @@ from typing import Final
 from ppcd.smpp.body import MESSAGE_SENT_MAX
 from ppcd.smpp.command import BINDS, Command
 from ppcd.smpp.errors import EncodeError
-from ppcd.smpp.pdu import Pdu, build
+from ppcd.smpp.pdu import Pdu, build, refuse_two_texts
+from ppcd.smpp.tlv import Tlvs
 
 #: interface_version of SMPP 3.4 (5.2.4).
 INTERFACE_VERSION: Final = 0x34
@@ -44,44 +45,48 @@ def submit_sm(
     command: int = Command.SUBMIT_SM,
 ) -> Pdu:
     """submit_sm (3.4, 4.4.1); EncodeError names a parameter that can't be."""
-    if (
-        len(service_type) <= 5
-        and len(source_addr) <= 20
-        and len(destination_addr) <= 20
-        and len(short_message) <= MESSAGE_SENT_MAX
-        and not schedule_delivery_time
-        and (not validity_period or len(validity_period) == 16)
-        and 0 not in source_addr
-        and 0 not in destination_addr
-        and 0 not in validity_period
-        and 0 not in service_type
-        and not tlvs
-    ):
-        # One template with the constant octets in it. What it can't write, build names.
-        try:
-            body = _SM % (
-                service_type,
-                source_addr_ton,
-                source_addr_npi,
-                source_addr,
-                dest_addr_ton,
-                dest_addr_npi,
-                destination_addr,
-                esm_class,
-                protocol_id,
-                priority_flag,
-                validity_period,
-                registered_delivery,
-                replace_if_present_flag,
-                data_coding,
-                sm_default_msg_id,
-                len(short_message),
-                short_message,
-            )
-        except (OverflowError, TypeError):
-            pass
-        else:
-            return Pdu(command, 0, sequence, body)
+    # One template with the constant octets in it. What it can't write, build names.
+    try:
+        plain = (
+            len(service_type) <= 5
+            and len(source_addr) <= 20
+            and len(destination_addr) <= 20
+            and len(short_message) <= MESSAGE_SENT_MAX
+            and not schedule_delivery_time
+            and (not validity_period or len(validity_period) == 16)
+            and 0 not in source_addr
+            and 0 not in destination_addr
+            and 0 not in validity_period
+            and 0 not in service_type
+        )
+        body = _SM % (
+            service_type,
+            source_addr_ton,
+            source_addr_npi,
+            source_addr,
+            dest_addr_ton,
+            dest_addr_npi,
+            destination_addr,
+            esm_class,
+            protocol_id,
+            priority_flag,
+            validity_period,
+            registered_delivery,
+            replace_if_present_flag,
+            data_coding,
+            sm_default_msg_id,
+            len(short_message),
+            short_message,
+        )
+    except (OverflowError, TypeError):
+        plain, body = False, b""
+    if plain:
+        if tlvs:
+            octets = tlvs.octets if isinstance(tlvs, Tlvs) else Tlvs(tlvs).octets
+            if short_message:
+                refuse_two_texts(octets)
+            body += octets
+        return Pdu(command, 0, sequence, body)
     return build(
         command,
         sequence=sequence,

@@ -62,19 +62,29 @@ def _candidates(bin_dir: Path | None) -> Iterator[Path]:
 def _identities() -> Iterator[tuple[list[str], int | None]]:
     """What to run the server as: a command prefix, and the user who must own the files.
 
-    PostgreSQL refuses root. In a user namespace it sees uid 1000 while the files stay root's, so
-    nothing on the machine has to change; a user `postgres` is used only if there is one already.
+    PostgreSQL refuses root, and whoever has no name. In a user namespace it sees somebody else
+    while the files stay ours, so nothing on the machine has to change; then, for root, a user
+    `postgres` will do if there is one already.
     """
-    if os.geteuid() != 0:
+    euid = os.geteuid()
+    if euid != 0 and _user(euid):
         yield [], None
-        return
-    yield ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"], None
+    other = _user("postgres") or _user("nobody") or _user("daemon")
+    if other:
+        # The names of both options since util-linux 2.34 (2019).
+        maps = [f"--map-user={other.pw_uid}", f"--map-group={other.pw_gid}"]
+        yield ["unshare", "--user", *maps, "--"], None
+    postgres = _user("postgres")
+    if euid == 0 and postgres:
+        ids = [f"--reuid={postgres.pw_uid}", f"--regid={postgres.pw_gid}", "--clear-groups"]
+        yield ["setpriv", *ids, "--"], postgres.pw_uid
+
+
+def _user(who: str | int) -> pwd.struct_passwd | None:
     try:
-        user = pwd.getpwnam("postgres")
+        return pwd.getpwnam(who) if isinstance(who, str) else pwd.getpwuid(who)
     except KeyError:
-        return
-    change = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    yield [*change, "--"], user.pw_uid
+        return None
 
 
 def _quote(value: str) -> str:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pwd
 import signal
 import stat
 import tempfile
@@ -134,6 +135,26 @@ def test_programs_are_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.Mo
     debian = [place for place in found if str(place).startswith("/usr/lib/postgresql/")]
     assert debian == sorted(debian, reverse=True)
     assert list(postgres._candidates(tmp_path)) == [tmp_path]
+
+
+def test_who_has_no_name_gets_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = pwd.getpwnam("nobody")
+
+    def getpwnam(name: str) -> pwd.struct_passwd:
+        if name != "nobody":
+            raise KeyError(name)
+        return nobody
+
+    def getpwuid(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
+    monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    ((prefix, owner),) = postgres._identities()
+    assert prefix[0] == "unshare"
+    assert f"--map-user={nobody.pw_uid}" in prefix
+    assert owner is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")

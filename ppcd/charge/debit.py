@@ -131,13 +131,15 @@ def judge(
     """The event to record for billing's answer to a debit or a query.
 
     `repeat`: another attempt than the one that is answered may have reached billing.
-    `quiet_over`: each of those was sent so long ago that it has taken effect or never will.
+    `quiet_over`: each of those had taken effect or died *before the answered request was sent*,
+    and none was sent since. Quiet when the answer arrives is not enough: attempt 1 is refused, its
+    answer is slow; attempt 2 debits, its answer is lost; an hour later "1 refused" proves nothing.
     """
     match answer:
         case Debited():
             return Event.DEBITED
         case Denied():
-            # Attempt 2 refused, attempt 1 still on its way: it may debit after the refusal.
+            # Attempt 2 refused, attempt 1 still on its way: that may debit after the refusal.
             # Where keys are not deduplicated, a refusal of one says nothing about the other.
             others_dead = abilities.idempotent and quiet_over
             final = not repeat or abilities.stores_refusals or others_dead

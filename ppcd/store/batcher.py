@@ -6,7 +6,7 @@ with them. In the reactor's thread; nothing here costs anything per item unless 
 
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Concatenate, Final, Generic, Protocol, TypeVar
+from typing import Any, Concatenate, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
@@ -50,82 +50,99 @@ class _Submit(Generic[R]):
 
 
 class _Piece(Generic[T, R]):
-    """Neighbouring items of one submit that go together."""
+    """Neighbouring items of one submit that go together, with their keys if there are any."""
 
-    __slots__ = ("items", "start", "submit")
+    __slots__ = ("items", "keys", "start", "submit")
 
-    def __init__(self, submit: _Submit[R], start: int, items: Sequence[T]) -> None:
+    def __init__(
+        self, submit: _Submit[R], start: int, items: Sequence[T], keys: Sequence[Hashable] = ()
+    ) -> None:
         self.submit = submit
         self.start = start
         self.items = items
+        self.keys = keys
+
+    def cut(self, size: int) -> "_Piece[T, R]":
+        """Take the first `size` items off."""
+        first = _Piece[T, R](self.submit, self.start, self.items[:size], self.keys[:size])
+        self.start += size
+        self.items = self.items[size:]
+        self.keys = self.keys[size:]
+        return first
 
 
-class _Line(Protocol[T, R]):
-    """Pieces in the order in which they may go."""
-
-    def put(self, piece: _Piece[T, R]) -> None: ...
-    def take(self, size_max: int) -> list[_Piece[T, R]]: ...
-    def done(self, batch: list[_Piece[T, R]]) -> None: ...
-
-
-class _Plain(Generic[T, R]):
+class _Line(Generic[T, R]):
     """First come, first gone; a submit is cut only when it is larger than a whole batch."""
 
     def __init__(self) -> None:
-        self._pieces: deque[_Piece[T, R]] = deque()
+        self._ready: deque[_Piece[T, R]] = deque()
 
     def put(self, piece: _Piece[T, R]) -> None:
-        self._pieces.append(piece)
+        """At the end."""
+        self._ready.append(piece)
 
     def take(self, size_max: int) -> list[_Piece[T, R]]:
+        """The next batch; empty when all that waits waits for another."""
         batch: list[_Piece[T, R]] = []
         size = 0
-        while self._pieces:
-            piece = self._pieces[0]
+        while self._ready:
+            piece = self._ready[0]
             if size + len(piece.items) > size_max:
                 if not batch:
-                    first = piece.items[:size_max]
-                    batch.append(_Piece(piece.submit, piece.start, first))
-                    piece.items = piece.items[size_max:]
-                    piece.start += size_max
+                    batch.append(piece.cut(size_max))
                 break
-            batch.append(self._pieces.popleft())
+            batch.append(self._ready.popleft())
             size += len(piece.items)
         return batch
 
     def done(self, batch: list[_Piece[T, R]]) -> None:
-        pass
+        """A batch has left its lane."""
 
 
-class _Keyed(Generic[T, R]):
-    """As `_Plain`, but an item waits while another of its key is ahead of it or in a lane."""
+class _KeyedLine(_Line[T, R]):
+    """An item waits while another of its key is ahead of it or in a lane.
+
+    Most keys come once at a time: then a submit stays whole and costs a few set operations.
+    """
 
     def __init__(self, key: Callable[[T], Hashable]) -> None:
+        super().__init__()
         self._key = key
-        self._ready: deque[_Piece[T, R]] = deque()
-        #: Keys that are ready or in a lane, with those that wait for them.
-        self._held: dict[Hashable, deque[_Piece[T, R]]] = {}
+        #: Keys that are ready or in a lane.
+        self._held: set[Hashable] = set()
+        #: Those that wait for a held key, in their order.
+        self._behind: dict[Hashable, deque[_Piece[T, R]]] = {}
 
     def put(self, piece: _Piece[T, R]) -> None:
-        for number, item in enumerate(piece.items):
-            one = _Piece(piece.submit, piece.start + number, (item,))
-            key = self._key(item)
+        piece.keys = keys = list(map(self._key, piece.items))
+        distinct = set(keys)
+        if len(distinct) == len(keys) and self._held.isdisjoint(distinct):
+            self._held |= distinct
+            self._ready.append(piece)
+            return
+        for number, key in enumerate(keys):
+            item = piece.items[number : number + 1]
+            one = _Piece[T, R](piece.submit, piece.start + number, item, [key])
             if key in self._held:
-                self._held[key].append(one)
+                self._behind.setdefault(key, deque()).append(one)
             else:
-                self._held[key] = deque()
+                self._held.add(key)
                 self._ready.append(one)
-
-    def take(self, size_max: int) -> list[_Piece[T, R]]:
-        return [self._ready.popleft() for _ in range(min(size_max, len(self._ready)))]
 
     def done(self, batch: list[_Piece[T, R]]) -> None:
         for piece in batch:
-            key = self._key(piece.items[0])
-            if self._held[key]:
-                self._ready.append(self._held[key].popleft())
-            else:
-                del self._held[key]
+            self._held.difference_update(piece.keys)
+            if self._behind:
+                self._next_of(piece.keys)
+
+    def _next_of(self, keys: Sequence[Hashable]) -> None:
+        for key in keys:
+            behind = self._behind.get(key)
+            if behind is not None:
+                self._held.add(key)
+                self._ready.append(behind.popleft())
+                if not behind:
+                    del self._behind[key]
 
 
 class Batcher(Generic[T, R]):
@@ -159,7 +176,7 @@ class Batcher(Generic[T, R]):
         self._second_lane_threshold = second_lane_threshold
         self._waiting_max = waiting_max
         self._retry_unknown = retry_unknown
-        self._line: _Line[T, R] = _Plain() if key is None else _Keyed(key)
+        self._line: _Line[T, R] = _Line() if key is None else _KeyedLine(key)
         self._closing = False
         self._idle: list[Deferred[None]] = []
         #: Items not yet in a batch.

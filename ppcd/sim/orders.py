@@ -119,7 +119,7 @@ def e164(typed: str) -> str | None:
     digits = "".join(c for c in typed if c.isascii() and c.isdigit())
     if len(digits) == 10 and digits.startswith("0"):
         digits = "38" + digits
-    elif len(digits) == 9:
+    elif len(digits) == 9 and not digits.startswith("0"):
         digits = "380" + digits
-    fits = len(digits) == 12 and digits.startswith("380")
+    fits = len(digits) == 12 and digits.startswith("380") and digits[3] != "0"
     return "+" + digits if fits else None

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
 from ppcd.http.client import Client, NoAnswer, NotSent
 from ppcd.sim.journal import utc_now
@@ -37,6 +38,7 @@ class FakeNode:
         self.messages: list[dict[str, str]] = []
         self.replies: list[dict[str, str]] = []
         self.created: list[dict[str, Any]] = []
+        self.timers: list[IDelayedCall] = []
         self.client = Client(reactor)
         self.billing_url = ""
         self.webhook_url = ""
@@ -55,6 +57,9 @@ class FakeNode:
         await self.server.start()
 
     async def stop(self) -> None:
+        for timer in self.timers:
+            if timer.active():
+                timer.cancel()
         await self.server.stop()
         await self.client.close()
 
@@ -105,7 +110,7 @@ class FakeNode:
                 "payment": payment_id,
             }
         )
-        self.reactor.callLater(self.lifetime_s, self._expire, payment_id)
+        self.timers.append(self.reactor.callLater(self.lifetime_s, self._expire, payment_id))
         return json_response(self.payments[payment_id], 201)
 
     def _expire(self, payment_id: str) -> None:

@@ -65,8 +65,8 @@ export function money(minor, currency) {
 export function digits(typed) {
   let text = typed.replace(/\D/g, "");
   if (text.length === 10 && text.startsWith("0")) text = `38${text}`;
-  else if (text.length === 9) text = `380${text}`;
-  return /^380\d{9}$/.test(text) ? text : null;
+  else if (text.length === 9 && !text.startsWith("0")) text = `380${text}`;
+  return /^380[1-9]\d{8}$/.test(text) ? text : null;
 }
 
 /** +380 97 123 45 67, in one line. */

@@ -253,9 +253,13 @@ def _as_text(record: dict[str, Any]) -> str:
 class _Standard(logging.Handler):
     """Hands what libraries log the standard way to our log."""
 
+    def __init__(self, log: Logger) -> None:
+        super().__init__()
+        self._log = log
+
     def emit(self, record: logging.LogRecord) -> None:
-        level = LogLevel.lookupByName("warn" if record.levelno < logging.ERROR else "error")
-        Logger(namespace=record.name).emit(level, "{said}", said=record.getMessage())
+        level = LogLevel.error if record.levelno >= logging.ERROR else LogLevel.warn
+        self._log.emit(level, "{library}: {said}", library=record.name, said=record.getMessage())
 
 
 def begin(
@@ -278,5 +282,7 @@ def begin(
     observer = LogObserver(writer, now=now, style=style)
     observer.set_levels(level, namespaces or {})
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    logging.basicConfig(handlers=[_Standard()], level=logging.WARNING, force=True)
+    logging.basicConfig(
+        handlers=[_Standard(Logger(namespace="standard"))], level=logging.WARNING, force=True
+    )
     return observer, writer

@@ -2,35 +2,19 @@
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from ppcd.metrics import Metrics
+from tests.ops.debian import unpacked
 
 pytestmark = pytest.mark.peer
-
-BUILD = Path(__file__).parents[2] / "build" / "prometheus"
 
 
 @pytest.fixture(scope="session")
 def promtool() -> str:
-    """promtool from the path, or from Debian's package, unpacked below build/ only."""
-    unpacked = BUILD / "usr" / "bin" / "promtool"
-    if found := shutil.which("promtool"):
-        return found
-    if not unpacked.exists():
-        if not shutil.which("apt-get"):
-            pytest.skip("promtool: neither installed nor to be had from Debian's packages")
-        BUILD.mkdir(parents=True, exist_ok=True)
-        got = subprocess.run(
-            ["apt-get", "download", "prometheus"], cwd=BUILD, capture_output=True, check=False
-        )
-        packages = sorted(BUILD.glob("prometheus_*.deb"))
-        if got.returncode or not packages:
-            pytest.skip("promtool: Debian's package prometheus cannot be downloaded")
-        subprocess.run(["dpkg", "-x", packages[0], BUILD], check=True)
-    return str(unpacked)
+    """promtool from the path, or from Debian's package."""
+    return shutil.which("promtool") or str(unpacked("prometheus", "usr/bin/promtool"))
 
 
 def test_promtool_finds_nothing_to_say(promtool):

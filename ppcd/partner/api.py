@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
+from math import ceil
 from typing import Any, Final, assert_never
 
 from twisted.logger import Logger
@@ -228,7 +229,7 @@ class PartnerApi:
 
 
 def _retry_after(seconds: float = _RETRY_AFTER_S) -> list[tuple[bytes, bytes]]:
-    return [(b"Retry-After", b"%d" % max(1, round(seconds + 0.5)))]
+    return [(b"Retry-After", b"%d" % max(1, ceil(seconds)))]
 
 
 def _body(request: Request) -> dict[str, Any]:

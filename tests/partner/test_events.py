@@ -1,0 +1,82 @@
+"""Bodies of events: the same octets on every attempt, in CAMARA's words."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from ppcd.charge.debit import DenialReason
+from ppcd.charge.rules import State
+from ppcd.flow.ports import End
+from ppcd.partner.events import EventWriter
+
+DECIDED_AT = datetime(2026, 11, 23, 11, 0, 7, 5999, tzinfo=timezone(timedelta(hours=2)))
+
+
+def an_end(state: State, reason: DenialReason | None = None) -> End:
+    return End(17, 1, state.value, None if reason is None else reason.value, "B1", DECIDED_AT)
+
+
+def an_event(state: State, reason: DenialReason | None = None) -> dict[str, Any]:
+    write = EventWriter("urn:ppcd:test")
+    return json.loads(write(an_end(state, reason), event_id="evt_17_1"))
+
+
+def test_a_paid_charge_is_a_completed_payment() -> None:
+    assert an_event(State.SUCCEEDED) == {
+        "id": "evt_17_1",
+        "source": "urn:ppcd:test",
+        "specversion": "1.0",
+        "type": "org.camaraproject.carrier-billing.v0.payment-completed",
+        "time": "2026-11-23T09:00:07.005Z",
+        "datacontenttype": "application/json",
+        "sequence": "0000000001",
+        "data": {
+            "paymentId": "17",
+            "status": "succeeded",
+            "description": "The payment has been charged.",
+            "paymentDate": "2026-11-23T09:00:07.005Z",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        (State.DENIED, DenialReason.INSUFFICIENT_FUNDS, "INSUFFICIENT_FUNDS"),
+        (State.DENIED, None, "BILLING_REJECTED"),
+        (State.DECLINED, None, "USER_DECLINED"),
+        (State.EXPIRED, None, "CONFIRMATION_TIMEOUT"),
+        (State.UNDELIVERABLE, None, "PROMPT_UNDELIVERABLE"),
+        (State.CANCELLED, DenialReason.CANCELLED_BY_MERCHANT, "CANCELLED_BY_MERCHANT"),
+    ],
+)
+def test_every_other_end_is_a_denied_payment(
+    state: State, reason: DenialReason | None, said: str
+) -> None:
+    event = an_event(state, reason)
+    assert event["type"] == "org.camaraproject.carrier-billing.v0.payment-denied"
+    assert event["data"] == {
+        "paymentId": "17",
+        "status": "failed",
+        "description": f"The payment has not been charged: {said}.",
+        "denialReason": said,
+    }
+
+
+def test_every_attempt_sends_the_same_octets() -> None:
+    write = EventWriter("urn:ppcd")
+    end = an_end(State.SUCCEEDED)
+    assert write(end, event_id="evt_1_1") == write(end, event_id="evt_1_1")
+
+
+def test_what_is_no_end_is_no_event() -> None:
+    with pytest.raises(AssertionError):
+        an_event(State.AWAITING)
+
+
+def test_times_are_utc() -> None:
+    end = End(17, 1, "succeeded", None, None, datetime(2026, 1, 1, tzinfo=UTC))
+    event = json.loads(EventWriter("urn:ppcd")(end, event_id="evt_17_1"))
+    assert event["data"]["paymentDate"] == "2026-01-01T00:00:00.000Z"

@@ -1,0 +1,193 @@
+"""What is posted, and what an answer means."""
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+
+from ppcd.flow.ports import Delivered, Event, Gone, Notifier, TryLater
+from ppcd.webhook.sender import Sender
+from ppcd.webhook.settings import WebhookSettings
+
+KEY = b"k" * 24
+URL = "http://shop.test:8080/hook"
+NOW_S = datetime(2026, 11, 23, 9, 0, 0, 999999, tzinfo=UTC).timestamp()
+
+
+class _Transport(StringTransport):
+    def abortConnection(self) -> None:
+        self.disconnecting = True
+
+
+class _World:
+    def __init__(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.sender: Sender = Sender(
+            self.reactor,
+            WebhookSettings(http_hosts=["shop.test", "other.test"]),
+            now=lambda: NOW_S,
+            resolve=self._resolve,
+        )
+        self.notifier: Notifier = self.sender
+        self.protocol: Any = None
+
+    async def _resolve(self, name: str) -> list[str]:
+        return ["127.0.0.1"]
+
+    def deliver(self, **changes: Any) -> list[Any]:
+        fields = {
+            "event_id": "evt_17_1",
+            "url": URL,
+            "secrets": (KEY,),
+            "body": b'{"id":"evt_17_1"}',
+            "bearer": None,
+        } | changes
+        results: list[Any] = []
+        Deferred.fromCoroutine(self.notifier.deliver(Event(**fields))).addBoth(results.append)
+        return results
+
+    def accepts(self) -> tuple[dict[str, str], bytes]:
+        self.protocol = self.reactor.tcpClients[-1][2].buildProtocol(None)
+        transport = _Transport()
+        self.protocol.makeConnection(transport)
+        head, _, body = transport.value().partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        assert lines[0] == "POST /hook HTTP/1.1"
+        return dict(line.lower().split(": ", 1) for line in lines[1:]), body
+
+    def answers(self, status: int, headers: str = "", body: bytes = b"") -> None:
+        length = "" if status == 204 else f"Content-Length: {len(body)}\r\n"
+        self.protocol.dataReceived(f"HTTP/1.1 {status} X\r\n{length}{headers}\r\n".encode() + body)
+
+
+@pytest.fixture
+def world() -> _World:
+    return _World()
+
+
+def test_an_event_is_posted_with_its_signature(world: _World) -> None:
+    result = world.deliver(secrets=(KEY, b"o" * 24), bearer="tok-en")
+    headers, body = world.accepts()
+    assert body == b'{"id":"evt_17_1"}'
+    assert headers["host"] == "shop.test:8080"
+    assert headers["content-type"] == "application/cloudevents+json"
+    assert headers["webhook-id"] == "evt_17_1"
+    assert headers["webhook-timestamp"] == str(int(NOW_S))
+    assert headers["authorization"] == "bearer tok-en"
+    assert len(headers["webhook-signature"].split()) == 2
+    expected = Webhook("whsec_" + base64.b64encode(KEY).decode()).sign(
+        "evt_17_1", datetime.fromtimestamp(int(NOW_S), UTC), body.decode()
+    )
+    assert headers["webhook-signature"].split()[0] == expected.lower()
+    world.answers(204)
+    assert result == [Delivered(204)]
+
+
+def test_without_a_token_there_is_no_authorization(world: _World) -> None:
+    world.deliver()
+    headers, _ = world.accepts()
+    assert "authorization" not in headers
+    world.answers(200)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "result"),
+    [
+        (200, "", Delivered(200)),
+        (202, "", Delivered(202)),
+        (299, "", Delivered(299)),
+        (301, "Location: https://other.example/\r\n", TryLater(None, "301")),
+        (302, "Location: http://169.254.169.254/\r\n", TryLater(None, "302")),
+        (400, "", TryLater(None, "400")),
+        (401, "", TryLater(None, "401")),
+        (404, "Retry-After: 5\r\n", TryLater(None, "404")),
+        (410, "", Gone("410")),
+        (429, "Retry-After: 120\r\n", TryLater(120, "429")),
+        (429, "", TryLater(None, "429")),
+        (500, "", TryLater(None, "500")),
+        (503, "Retry-After: 999999999\r\n", TryLater(86400, "503")),
+        (503, "Retry-After: Mon, 23 Nov 2026 09:01:00 GMT\r\n", TryLater(59.000001, "503")),
+        (503, "Retry-After: Mon, 23 Nov 2026 08:01:00 GMT\r\n", TryLater(0, "503")),
+        (503, "Retry-After: Mon, 23 Nov 2026 09:01:00 -0000\r\n", TryLater(59.000001, "503")),
+        (503, "Retry-After: soon\r\n", TryLater(None, "503")),
+        (503, "Retry-After: \xff\r\n", TryLater(None, "503")),
+        (503, "Retry-After: -5\r\n", TryLater(None, "503")),
+    ],
+)
+def test_what_an_answer_means(world: _World, status: int, headers: str, result: Any) -> None:
+    results = world.deliver()
+    world.accepts()
+    world.answers(status, headers)
+    [got] = results
+    assert type(got) is type(result)
+    if isinstance(got, TryLater):
+        assert got.after_s == pytest.approx(result.after_s)
+        assert got.detail == result.detail
+    else:
+        assert got == result
+    # Never a second connection: redirects are not followed.
+    assert len(world.reactor.tcpClients) == 1
+
+
+def test_a_refused_connection_is_tried_later(world: _World) -> None:
+    results = world.deliver()
+    world.reactor.tcpClients[0][2].clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+    [got] = results
+    assert got.after_s is None
+    assert got.detail.startswith("not sent: ")
+
+
+def test_a_connection_lost_is_tried_later(world: _World) -> None:
+    results = world.deliver()
+    world.accepts()
+    world.protocol.connectionLost(Failure(ConnectionDone()))
+    [got] = results
+    assert got.detail.startswith("no answer: ")
+
+
+def test_a_partner_that_hangs_is_given_ten_seconds(world: _World) -> None:
+    results = world.deliver()
+    world.accepts()
+    world.reactor.advance(9.9)
+    assert results == []
+    world.reactor.advance(0.1)
+    assert results == [TryLater(None, "no answer: timeout waiting for the answer")]
+
+
+def test_an_endless_answer_is_cut(world: _World) -> None:
+    results = world.deliver()
+    world.accepts()
+    world.answers(200, body=b"x" * 65_537)
+    assert results[0].detail.startswith("no answer: ")
+
+
+def test_a_partner_that_hangs_holds_four_connections_and_slows_nobody_else(world: _World) -> None:
+    results = [world.deliver() for _ in range(30)]
+    assert len(world.reactor.tcpClients) == 4
+    # Beyond a short queue they are put off at once instead of holding workers.
+    assert sum(bool(result) for result in results) == 30 - 4 - 16
+    other = world.deliver(url="http://other.test/hook")
+    world.accepts()
+    world.answers(200)
+    assert other == [Delivered(200)]
+    world.reactor.advance(10)
+    assert all(results)
+
+
+def test_closing_lets_an_attempt_end(world: _World) -> None:
+    results = world.deliver()
+    world.accepts()
+    closed: list[Any] = []
+    Deferred.fromCoroutine(world.sender.close()).addBoth(closed.append)
+    assert closed == []
+    world.answers(200)
+    assert results == [Delivered(200)]
+    world.protocol.connectionLost(Failure(ConnectionDone()))
+    assert closed == [None]
+    assert world.reactor.getDelayedCalls() == []

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ppcd.metrics import labels as sets
 from ppcd.metrics.exposition import Exposition
 from ppcd.metrics.families import Counter, Family, Gauge, Histogram, Info, Label
+from ppcd.metrics.revision import revision as source_revision
 
 __all__ = ["Metrics"]
 
@@ -34,12 +35,17 @@ class Metrics:
     Everything is counted on the reactor's thread.
     """
 
-    def __init__(self, *, version: str = "unknown", revision: str = "unknown") -> None:
+    def __init__(self, *, version: str = "unknown", revision: str | None = None) -> None:
+        """`revision` is the source's; by default that of the checkout, if there is one."""
         self.families: list[Family[Any]] = []
         self.build_info = Info(
             f"{PREFIX}build_info",
             "What is running: its version, source revision and Python; always 1.",
-            {"version": version, "revision": revision, "python": platform.python_version()},
+            {
+                "version": version,
+                "revision": revision or source_revision(),
+                "python": platform.python_version(),
+            },
         )
         self._links()
         self._replies()

@@ -14,6 +14,7 @@ from ppcd.charge.rules import State
 from ppcd.metrics import Counter, Gauge, Histogram, HistogramCell, Label, Metrics, labels
 from ppcd.metrics.families import CHILDREN_MAX
 from ppcd.metrics.reference import reference
+from ppcd.metrics.revision import revision
 
 CONTRACT = {
     "ppcd_link_up": {"link"},
@@ -61,6 +62,22 @@ def test_the_build_is_told():
     ((_, found),) = [key for key in samples(metrics) if key[0] == "ppcd_build_info"]
     assert {"version", "revision", "python"} == {name for name, _ in found}
     assert ("version", "1.2.3") in found
+
+
+def test_the_revision_is_read_from_a_checkout(tmp_path):
+    assert revision(tmp_path) == "unknown"
+    git = tmp_path / ".git"
+    git.mkdir()
+    (git / "HEAD").write_text("0123456789abcdef0123\n")
+    assert revision(tmp_path) == "0123456789ab"
+    (git / "HEAD").write_text("ref: refs/heads/main\n")
+    (git / "packed-refs").write_text("# pack-refs\nfedcba9876543210 refs/heads/main\n")
+    assert revision(tmp_path) == "fedcba987654"
+    (git / "refs" / "heads").mkdir(parents=True)
+    (git / "refs" / "heads" / "main").write_text("aaaaaaaaaaaaaaaaaaaa\n")
+    assert revision(tmp_path) == "a" * 12
+    (git / "HEAD").write_text("ref: refs/heads/other\n")
+    assert revision(tmp_path) == "unknown"
 
 
 def test_states_are_those_of_the_domain():

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from typing import Final
 
 from ppcd.charge.words import WORDS
@@ -220,10 +221,5 @@ def one_line(text: str, length_max: int) -> str:
     # "…" is not in the GSM alphabet: in a plain text it would halve what a segment holds.
     mark = ("..." if length_max > len("...") else "") if line.isascii() else "…"
     room = length_max - len(mark)
-    cut = ""
-    for char in line:
-        room -= units(char)
-        if room < 0:
-            break
-        cut += char
-    return cut.rstrip() + mark
+    kept_length = sum(taken <= room for taken in accumulate(map(units, line)))
+    return line[:kept_length].rstrip() + mark

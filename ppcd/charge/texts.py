@@ -23,7 +23,6 @@ from ppcd.charge.template import (
     TemplateError,
     field_names,
     fit,
-    lay_out,
     one_line,
     parse,
     units,
@@ -47,7 +46,7 @@ __all__ = [
 ASKING: Final = frozenset({Kind.PROMPT, Kind.PROMPT_CODE, Kind.REPROMPT, Kind.REPROMPT_CODE})
 _WITH_CODE: Final = frozenset({Kind.PROMPT_CODE, Kind.REPROMPT_CODE})
 
-#: Longer references are cut nowhere, so they must not be given.
+#: References are never cut, so that they can be searched for.
 REFERENCE_LENGTH_MAX: Final = 24
 
 
@@ -78,6 +77,7 @@ class Texts:
         reason: DenialReason | None = None,
     ) -> str:
         """The text to send: one line, at most two segments, price and yes-word in the first."""
+        assert len(reference or "") <= REFERENCE_LENGTH_MAX
         values = {
             "merchant": one_line(merchant, MERCHANT_UNITS_MAX),
             "description": one_line(description, DESCRIPTION_UNITS_MAX),
@@ -121,7 +121,7 @@ _ALLOWED: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
     }
 )
 
-#: The worst there is to fit in, and a high but ordinary price.
+#: The worst there is to fit in. Beside an ordinary price the merchant keeps 7 letters or more.
 _LONGEST: Final = {
     "merchant": "Щ" * MERCHANT_UNITS_MAX,
     "description": "Щ" * DESCRIPTION_UNITS_MAX,
@@ -131,10 +131,6 @@ _LONGEST: Final = {
     "reference": "0" * REFERENCE_LENGTH_MAX,
     "reason": max((text for texts in REASONS.values() for text in texts.values()), key=len),
 }
-_ORDINARY: Final = {**_LONGEST, "merchant": "", "description": "", "amount": "99999,99"}
-
-#: So much of the merchant's name must be seen beside an ordinary price.
-_MERCHANT_UNITS_MIN: Final = 6
 
 
 def lint(template: str, kind: Kind, language: str, segments: Callable[[str], int]) -> list[str]:
@@ -199,12 +195,4 @@ def _lint_lengths(
         yield (
             f"with the longest values price and yes-word end {late} characters after the first "
             "segment: shorten what stands before them."
-        )
-        return
-    ordinary = lay_out(forms[-1], _ORDINARY, language)
-    room = PART_UNITS - units(ordinary.head)
-    if "merchant" in ordinary.before and room < _MERCHANT_UNITS_MIN:
-        yield (
-            f"beside a price of {_ORDINARY['amount']} only {room} characters are left for "
-            "{merchant}: shorten what stands before the yes-word."
         )

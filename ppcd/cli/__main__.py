@@ -1,0 +1,5 @@
+"""`python -m ppcd.cli`."""
+
+from ppcd.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,74 @@
+"""What several commands need: the configuration, the database, tables."""
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from ppcd.cli.failure import USAGE, Failed
+from ppcd.config import ConfigurationError, Settings, load
+from ppcd.store import migrate
+from ppcd.store.dsn import dsn_of
+from ppcd.store.lanes import Cursor, Direct, StoreError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The configuration named by --config. Raises Failed with all its problems."""
+    try:
+        return load(args.config)
+    except ConfigurationError as exc:
+        raise Failed(*map(str, exc.problems), exit_code=USAGE) from exc
+
+
+def database_of(settings: Settings) -> str:
+    """The connection string; it holds the password."""
+    password = settings.secret("database.password")
+    return dsn_of(
+        settings.database.dsn,
+        settings.database.parameters(),
+        None if password is None else password.reveal(),
+    )
+
+
+class Database:
+    """The database of a configuration, for one command."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._direct = Direct(database_of(settings_of(args)))
+
+    def __enter__(self) -> "Database":
+        standing = self.run(migrate.check)
+        if standing is not migrate.Standing.CURRENT:
+            self._direct.close()
+            raise Failed(f"the database's schema is {standing.value}: run `ppcd migrate`")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._direct.close()
+
+    def run(
+        self, transaction: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """One transaction. Raises Failed for what a person must look at."""
+        try:
+            return self._direct.run(transaction, *args, **kwargs)
+        except StoreError as exc:
+            raise Failed(f"the database: {exc}") from exc
+
+
+def print_json(document: Any) -> None:
+    """One document on standard output."""
+    print(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns wide enough for what is in them."""
+    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    for row in cells:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )

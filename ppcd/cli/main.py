@@ -1,0 +1,200 @@
+"""The tree of commands and their arguments."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from ppcd import __version__
+from ppcd.cli.failure import Failed
+
+CONFIG: Final = "/etc/ppcd/ppcd.yaml"
+
+_EPILOG: Final = """\
+examples:
+  ppcd demo                                    everything, on this machine, with a page to try it
+  ppcd check-config --config ppcd.yaml         all problems of a configuration at once
+  ppcd migrate --config ppcd.yaml              bring the database up to this release
+  ppcd run --config ppcd.yaml                  the daemon
+  ppcd partner add gamex --merchant GameX --webhook-url https://shop.example/hook
+  ppcd tariff add gamex gold-250 --amount 25.00 --currency UAH --description "250 gold"
+  ppcd status                                  links, queues, what is stuck
+  ppcd charge show 14876234876234              one charge's whole history
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = _load(args.run)
+    try:
+        return run(args)
+    except Failed as exc:
+        for line in exc.lines:
+            print(f"ppcd: {line}", file=sys.stderr)
+        return exc.exit_code
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        return 1
+
+
+def _load(where: str) -> Callable[[argparse.Namespace], int]:
+    module, _, name = where.rpartition(".")
+    found: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ppcd",
+        description="Carrier billing by reply: the subscriber answers one word, the operator "
+        "debits once.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ppcd {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _daemon(commands)
+    _partners(commands)
+    _operations(commands)
+    _simulators(commands)
+    return parser
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _command(
+    commands: _Commands, name: str, run: str, help_text: str, *, config: bool = True
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help_text, description=help_text)
+    parser.set_defaults(run=run)
+    if config:
+        parser.add_argument("--config", default=CONFIG, metavar="FILE", help="default: %(default)s")
+    return parser
+
+
+def _group(commands: _Commands, name: str, help_text: str) -> _Commands:
+    parser = commands.add_parser(name, help=help_text, description=help_text)
+    return parser.add_subparsers(metavar="COMMAND", required=True)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON document, for programs")
+
+
+def _daemon(commands: _Commands) -> None:
+    _command(commands, "run", "ppcd.cli.daemon.run", "run the daemon")
+    _command(
+        commands, "check-config", "ppcd.cli.daemon.check", "show all problems of a configuration"
+    )
+    migrate = _command(
+        commands, "migrate", "ppcd.cli.daemon.migrate", "bring the database up to this release"
+    )
+    migrate.add_argument("--dry-run", action="store_true", help="only list what would be applied")
+
+
+def _partners(commands: _Commands) -> None:
+    partner = _group(commands, "partner", "who may ask for charges")
+    add = _command(
+        partner, "add", "ppcd.cli.partners.add", "register a partner; shows its key once"
+    )
+    add.add_argument("name", help="short name, such as gamex: small letters, digits, - and _")
+    add.add_argument("--merchant", required=True, help="what subscribers read, such as GameX")
+    add.add_argument("--language", choices=("uk", "ru", "en"), default="ru", help="of its prompts")
+    add.add_argument("--webhook-url", metavar="URL", help="where its charges' ends are told")
+    _json(add)
+    listing = _command(partner, "list", "ppcd.cli.partners.show", "all partners")
+    _json(listing)
+    rotate = _command(
+        partner,
+        "rotate-key",
+        "ppcd.cli.partners.rotate_key",
+        "a new key; the old ones stay good until --revoke-others",
+    )
+    rotate.add_argument("name")
+    rotate.add_argument(
+        "--revoke-others", action="store_true", help="all other keys open nothing from now on"
+    )
+    _json(rotate)
+    hook = _command(
+        partner, "set-webhook", "ppcd.cli.partners.set_webhook", "change where a partner is told"
+    )
+    hook.add_argument("name")
+    hook.add_argument("url", nargs="?", help="none: events go only where a request says")
+    hook.add_argument(
+        "--rotate-secret", action="store_true", help="a new secret; the old one signs as well"
+    )
+    _json(hook)
+
+    tariff = _group(commands, "tariff", "what partners sell under a name")
+    add = _command(tariff, "add", "ppcd.cli.partners.add_tariff", "register a tariff")
+    add.add_argument("partner")
+    add.add_argument("name", help="what a request's productId says, such as gold-250")
+    add.add_argument("--amount", required=True, help="such as 25.00")
+    add.add_argument("--currency", required=True, help="ISO 4217, such as UAH")
+    add.add_argument("--description", required=True, help="such as '250 gold'")
+    add.add_argument(
+        "--debit-start-s",
+        type=int,
+        metavar="SECONDS",
+        help="a debit not begun so long after the yes is denied; default: the configuration's",
+    )
+    listing = _command(tariff, "list", "ppcd.cli.partners.show_tariffs", "a partner's tariffs")
+    listing.add_argument("partner")
+    _json(listing)
+
+
+def _operations(commands: _Commands) -> None:
+    for name, help_text in (
+        ("status", "links, queues, what is stuck"),
+        ("pause", "press a stop button: prompts or debits wait until `ppcd resume`"),
+        ("resume", "release a stop button"),
+    ):
+        parser = _command(commands, name, f"ppcd.cli.operations.{name}", help_text)
+        parser.add_argument(
+            "--socket", metavar="PATH", help="the node's control socket, instead of a --config"
+        )
+        if name == "status":
+            _json(parser)
+            continue
+        parser.add_argument("kind", choices=("prompts", "debits"))
+        parser.add_argument("--partner", metavar="P", help="only this partner's (prompts)")
+        parser.add_argument("--adapter", metavar="A", help="only through this one (debits)")
+
+    charge = _group(commands, "charge", "what happened to a charge")
+    show = _command(charge, "show", "ppcd.cli.charges.show", "one charge's whole history, in order")
+    show.add_argument("id", type=int)
+    _json(show)
+    find = _command(charge, "find", "ppcd.cli.charges.find", "the newest charges that fit")
+    find.add_argument("--msisdn", metavar="DIGITS", help="the subscriber's number, with country")
+    find.add_argument("--reference", metavar="R", help="the partner's referenceCode")
+    find.add_argument("--billing-reference", metavar="R", help="billing's reference of the debit")
+    find.add_argument("--limit", type=int, default=20, help="default: %(default)s")
+    _json(find)
+
+
+def _simulators(commands: _Commands) -> None:
+    demo = _command(
+        commands,
+        "demo",
+        "ppcd.cli.demo.run",
+        "everything on this machine: database, SMSC with phones, billing, a shop, and a node",
+        config=False,
+    )
+    demo.add_argument(
+        "--http", default="127.0.0.1:8080", metavar="HOST:PORT", help="default: %(default)s"
+    )
+    demo.add_argument(
+        "--data", metavar="DIR", help="where everything is kept; default: a directory in the cache"
+    )
+    sim = _group(commands, "sim", "the simulators alone, for one's own tests")
+    for name in ("smsc", "billing"):
+        parser = _command(
+            sim, name, f"ppcd.sim.{name}_program.run", f"a simulated {name}", config=False
+        )
+        if {"sim", name} <= set(sys.argv[1:4]):  # their arguments are imported only when asked for
+            _load(f"ppcd.sim.{name}_program.add_arguments")(parser)  # type: ignore[arg-type]

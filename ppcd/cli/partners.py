@@ -1,0 +1,211 @@
+"""`ppcd partner …` and `ppcd tariff …`: the registers that people edit."""
+
+import argparse
+import base64
+import hashlib
+import re
+import secrets
+from decimal import Decimal, InvalidOperation
+
+from ppcd.charge.money import AmountError, Money, UnknownCurrency, from_decimal, to_decimal_text
+from ppcd.cli.common import Database, print_json, print_table
+from ppcd.cli.failure import USAGE, Failed
+from ppcd.store import registers
+from ppcd.store.registers import PartnerRow, Taken, TariffRow, Unknown
+from ppcd.store.sql import Cursor
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_TARIFF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def make_key() -> str:
+    """A new key: 256 random bits behind a prefix that secret scanners can know."""
+    return "ppcd_" + secrets.token_urlsafe(32)
+
+
+def hash_key(key: str) -> bytes:
+    """What is stored of a key."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def show_secret(secret: bytes) -> str:
+    """A webhook secret as Standard Webhooks writes it."""
+    return "whsec_" + base64.b64encode(secret).decode()
+
+
+def add(args: argparse.Namespace) -> int:
+    """Register a partner; its key is shown this once."""
+    if not _NAME.fullmatch(args.name):
+        raise Failed(f"{args.name!r} is no name: small letters, digits, - and _", exit_code=USAGE)
+    _check_url(args.webhook_url)
+    key, secret = make_key(), secrets.token_bytes(32)
+    with Database(args) as database:
+        try:
+            partner_id = database.run(
+                registers.add_partner,
+                name=args.name,
+                merchant=args.merchant,
+                language=args.language,
+                webhook_url=args.webhook_url,
+                webhook_secret=secret,
+                key_hash=hash_key(key),
+            )
+        except Taken as exc:
+            raise Failed(f"there is a partner {args.name} already") from exc
+    if args.json:
+        print_json(
+            {
+                "partner_id": partner_id,
+                "name": args.name,
+                "key": key,
+                "webhook_secret": show_secret(secret),
+            }
+        )
+    else:
+        print(f"partner {args.name} is registered")
+        print(f"key:            {key}")
+        print(f"webhook secret: {show_secret(secret)}")
+        print("Give both to the partner now: the key is stored as a hash and not shown again.")
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    """All partners."""
+    with Database(args) as database:
+        rows = database.run(registers.partners)
+    if args.json:
+        print_json([_as_json(row) for row in rows])
+    else:
+        print_table(
+            ("NAME", "MERCHANT", "LANGUAGE", "WEBHOOK URL"),
+            [(row.name, row.merchant, row.language, row.webhook_url or "-") for row in rows],
+        )
+    return 0
+
+
+def rotate_key(args: argparse.Namespace) -> int:
+    """Give a partner a new key."""
+    key = make_key()
+
+    def rotate(cur: Cursor) -> int:
+        partner = registers.partner_named(cur, args.name)
+        registers.add_key(
+            cur, partner_id=partner.partner_id, key_hash=hash_key(key), label="rotated"
+        )
+        if not args.revoke_others:
+            return 0
+        return registers.revoke_keys(cur, partner_id=partner.partner_id, except_hash=hash_key(key))
+
+    with Database(args) as database:
+        revoked = _known(args.name, lambda: database.run(rotate))
+    if args.json:
+        print_json({"name": args.name, "key": key, "revoked": revoked})
+    else:
+        print(f"key: {key}")
+        print(
+            f"{revoked} other keys are revoked"
+            if args.revoke_others
+            else "The other keys stay good: revoke them with --revoke-others when this one is used."
+        )
+    return 0
+
+
+def set_webhook(args: argparse.Namespace) -> int:
+    """Change where a partner is told."""
+    _check_url(args.url)
+    secret = secrets.token_bytes(32) if args.rotate_secret else None
+
+    def change(cur: Cursor) -> None:
+        partner = registers.partner_named(cur, args.name)
+        registers.set_webhook(cur, partner_id=partner.partner_id, url=args.url, secret=secret)
+
+    with Database(args) as database:
+        _known(args.name, lambda: database.run(change))
+    shown = None if secret is None else show_secret(secret)
+    if args.json:
+        print_json({"name": args.name, "webhook_url": args.url, "webhook_secret": shown})
+    else:
+        print(f"{args.name} is told at {args.url or 'no address of its own'}")
+        if shown is not None:
+            print(f"webhook secret: {shown} (the one before signs as well)")
+    return 0
+
+
+def add_tariff(args: argparse.Namespace) -> int:
+    """Register a tariff."""
+    money = _money(args.amount, args.currency)
+    if not _TARIFF.fullmatch(args.name):
+        raise Failed(f"{args.name!r} is no name: letters, digits, . - and _", exit_code=USAGE)
+    tariff = TariffRow(
+        args.name, money.amount_minor, money.currency, args.description, args.debit_start_s
+    )
+
+    def register(cur: Cursor) -> None:
+        partner = registers.partner_named(cur, args.partner)
+        registers.add_tariff(cur, partner_id=partner.partner_id, tariff=tariff)
+
+    with Database(args) as database:
+        try:
+            _known(args.partner, lambda: database.run(register))
+        except Taken as exc:
+            raise Failed(f"{args.partner} has a tariff {args.name} already") from exc
+    print(f"tariff {args.name}: {to_decimal_text(money)} {money.currency}")
+    return 0
+
+
+def show_tariffs(args: argparse.Namespace) -> int:
+    """A partner's tariffs."""
+
+    def read(cur: Cursor) -> list[TariffRow]:
+        return registers.tariffs(cur, registers.partner_named(cur, args.partner).partner_id)
+
+    with Database(args) as database:
+        rows = _known(args.partner, lambda: database.run(read))
+    amounts = [to_decimal_text(Money(row.amount_minor, row.currency)) for row in rows]
+    if args.json:
+        print_json(
+            [
+                {"name": r.name, "amount": a, "currency": r.currency, "description": r.description}
+                for r, a in zip(rows, amounts, strict=True)
+            ]
+        )
+    else:
+        print_table(
+            ("NAME", "AMOUNT", "DESCRIPTION"),
+            [
+                (r.name, f"{a} {r.currency}", r.description)
+                for r, a in zip(rows, amounts, strict=True)
+            ],
+        )
+    return 0
+
+
+def _known(name: str, act):  # type: ignore[no-untyped-def]
+    try:
+        return act()
+    except Unknown as exc:
+        raise Failed(f"there is no partner {name}: `ppcd partner list` shows all") from exc
+
+
+def _money(amount: str, currency: str) -> Money:
+    try:
+        return from_decimal(Decimal(amount), currency)
+    except InvalidOperation as exc:
+        raise Failed(f"{amount!r} is no amount, such as 25.00", exit_code=USAGE) from exc
+    except (AmountError, UnknownCurrency) as exc:
+        raise Failed(str(exc), exit_code=USAGE) from exc
+
+
+def _check_url(url: str | None) -> None:
+    if url is not None and not re.fullmatch(r"https?://[^\s]{1,2000}", url):
+        raise Failed(f"{url!r} is no URL, such as https://shop.example/hook", exit_code=USAGE)
+
+
+def _as_json(row: PartnerRow) -> dict[str, object]:
+    return {
+        "partner_id": row.partner_id,
+        "name": row.name,
+        "merchant": row.merchant,
+        "language": row.language,
+        "webhook_url": row.webhook_url,
+    }

@@ -1,0 +1,108 @@
+"""What the configuration says now, in the words of the steps; replaced whole by a reload."""
+
+from collections.abc import Mapping
+
+from ppcd.charge.money import Money, from_decimal
+from ppcd.charge.reading import Reader
+from ppcd.charge.texts import Kind, Texts
+from ppcd.config import Settings
+from ppcd.config.sections import Route
+from ppcd.flow.reply import ReplyRules
+from ppcd.flow.request import ChargeRules, RouteRules
+from ppcd.store.rows import Address
+
+
+class InForce:
+    """Settings and what is made of them. `pools` comes from the database and stays."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._pools: Mapping[str, tuple[Address, ...]] = {}
+        self.apply(settings)
+
+    def apply(self, settings: Settings) -> None:
+        """Put other settings in force."""
+        charges = settings.charges
+        self.settings = settings
+        self.charge_rules = ChargeRules(
+            lifetime_s=charges.lifetime_s,
+            debit_start_s=charges.debit_start_s,
+            language=charges.language,
+        )
+        self.reply_rules = ReplyRules(
+            reader=Reader(settings.word_table()),
+            reprompts_max=charges.reprompts_max,
+            wrong_codes_max=charges.wrong_codes_max,
+        )
+        self._texts = _texts(settings)
+        self._make_routes()
+
+    def use_pools(self, pools: Mapping[str, tuple[Address, ...]]) -> None:
+        """The reply addresses with their numbers, as registered."""
+        self._pools = pools
+        self._make_routes()
+
+    def texts(self, partner: str) -> Texts:
+        """The wording for a partner's subscribers."""
+        return self._texts.get(partner) or self._texts[""]
+
+    @property
+    def horizon_s(self) -> float:
+        """When a doubt becomes a case for people."""
+        return self.settings.charges.in_doubt_horizon_s
+
+    def _make_routes(self) -> None:
+        self.routes = tuple(
+            RouteRules(
+                name=name,
+                prefixes=tuple(route.msisdn_prefixes),
+                pool=self._pools.get(name, ()),
+                billing=route.billing,
+                with_code=_CodePolicy(route),
+                quarantine_s=route.quarantine_s,
+            )
+            for name, route in self.settings.routes.items()
+        )
+        self.address_numbers = {
+            (link, address.address): address.address_no
+            for name, route in self.settings.routes.items()
+            for link in route.links
+            for address in self._pools.get(name, ())
+        }
+
+
+class _CodePolicy:
+    """Whether a charge of an amount asks for a code."""
+
+    def __init__(self, route: Route) -> None:
+        self._policy = route.code_policy
+        self._above = {
+            currency: from_decimal(amount, currency)
+            for currency, amount in route.code_above.items()
+        }
+
+    def __call__(self, money: Money) -> bool:
+        if self._policy != "above":
+            return self._policy == "always"
+        limit = self._above.get(money.currency)
+        return limit is None or money.exceeds(limit)
+
+
+def _texts(settings: Settings) -> dict[str, Texts]:
+    """Wording by partner; the empty name is for all others."""
+    general = _by_kind(settings.texts.by_language())
+    made = {"": Texts(general)}
+    for partner, own in settings.texts.partners.items():
+        theirs = _by_kind({str(language): dict(kinds) for language, kinds in own.items()})
+        merged = {
+            language: {**general.get(language, {}), **theirs.get(language, {})}
+            for language in {*general, *theirs}
+        }
+        made[partner] = Texts(merged)
+    return made
+
+
+def _by_kind(by_language: Mapping[str, Mapping[str, str]]) -> dict[str, dict[Kind, str]]:
+    return {
+        language: {Kind(kind): template for kind, template in kinds.items()}
+        for language, kinds in by_language.items()
+    }

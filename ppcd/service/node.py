@@ -1,0 +1,282 @@
+"""One node: everything it is made of, started in order and stopped in order.
+
+Starts listening for the NOC first, so that a node that waits for its database can be seen waiting.
+Stops the other way round: nothing new in, what is in flight to its end, then the links and lanes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from ppcd.config import Settings
+from ppcd.flow.background import background
+from ppcd.flow.debit import Debits
+from ppcd.flow.expire import Expiry
+from ppcd.flow.notify import Notifications
+from ppcd.flow.ports import Adapter
+from ppcd.flow.prompt import Prompts
+from ppcd.flow.reply import Replies
+from ppcd.flow.request import Requests
+from ppcd.metrics import Metrics
+from ppcd.partner.events import EventWriter
+from ppcd.service.edges import Edges
+from ppcd.service.in_force import InForce
+from ppcd.service.links import Links, dialects_of
+from ppcd.service.watch import Watch
+from ppcd.service.work import Work
+from ppcd.sms.carrier import LinksCarrier
+from ppcd.sms.inbound import LinksInbound
+from ppcd.store import migrate, partitions, registers
+from ppcd.store.dsn import dsn_of
+from ppcd.store.ids import IdSource
+from ppcd.store.lanes import PINNED, Lanes, Limits, StoreError, Unsuitable
+from ppcd.webhook.schedule import delay_s as webhook_delay_s
+from ppcd.webhook.sender import Sender
+
+log = Logger(namespace="ppcd.service")
+
+#: Lanes that confirm replies, beside the configured ones: two more only work when replies crowd.
+CONFIRMING_LANES: Final = 3
+#: How often a missing database is tried.
+STORE_RETRY_S: Final = 2.0
+#: A stop takes no longer than this, whatever hangs.
+DRAIN_S: Final = 20.0
+PARTITIONS_AHEAD: Final = 3
+
+
+class CannotStart(Exception):
+    """The node can't run as things are; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a node has of the outside world: all that a simulation replaces."""
+
+    reactor: Any
+    #: For jitter; for codes see `random_below`.
+    random: Random
+    #: 0..n-1, unpredictable.
+    random_below: Callable[[int], int]
+    #: Unix time in seconds, for ids and signatures; money's time is the database's.
+    wall_s: Callable[[], float]
+
+
+class Node:
+    """A running ppcd."""
+
+    def __init__(
+        self, settings: Settings, *, world: World, metrics: Metrics, adapters: Sequence[Adapter]
+    ) -> None:
+        self.in_force = InForce(settings)
+        self.metrics = metrics
+        self._world = world
+        self._reactor = world.reactor
+        self._stopping = False
+        self.dsn = _dsn(settings)
+        observe = metrics.store_commit_seconds.child().observe
+        limits = Limits(statement_s=settings.database.statement_timeout_s)
+        self.lanes = Lanes(
+            self.dsn,
+            count=settings.database.lanes,
+            reactor=world.reactor,
+            limits=limits,
+            observe_commit=observe,
+        )
+        self.confirming = Lanes(
+            self.dsn,
+            count=CONFIRMING_LANES,
+            reactor=world.reactor,
+            profile=PINNED,
+            limits=limits,
+            observe_commit=observe,
+        )
+        self._wire(settings, world, metrics, adapters)
+
+    def _wire(
+        self, settings: Settings, world: World, metrics: Metrics, adapters: Sequence[Adapter]
+    ) -> None:
+        """Fill in what each room declared that it needs."""
+        in_force, lanes, reactor = self.in_force, self.lanes, world.reactor
+        ids = IdSource(lanes, wall_ms=lambda: int(world.wall_s() * 1000))
+        dialects = dialects_of(settings)
+        self.adapters = {adapter.name: adapter for adapter in adapters}
+        for name in self.adapters:
+            metrics.know_adapter(name)
+        self.work = Work(reactor=reactor, metrics=metrics, lanes=lanes)
+        offers = self.work.offers
+        self.replies = Replies(
+            lanes=lanes,
+            confirming=self.confirming,
+            rules=lambda: in_force.reply_rules,
+            address_numbers=lambda: in_force.address_numbers,
+            untrusted=frozenset(n for n, dialect in dialects.items() if not dialect.trusted),
+            offers=offers,
+            metrics=metrics,
+            ids=ids,
+        )
+        self.inbound = LinksInbound(
+            dialects=dialects,
+            replies=self.replies,
+            receipts=lambda batch: self.prompts.receipts(batch),
+            clock=reactor,
+            metrics=metrics,
+        )
+        self.links = Links(
+            settings, reactor=reactor, inbound=self.inbound, random=world.random, metrics=metrics
+        )
+        self.prompts = Prompts(
+            lanes=lanes,
+            carrier=LinksCarrier(groups=self.links.groups, dialects=dialects, metrics=metrics),
+            texts=in_force.texts,
+            offers=offers,
+            metrics=metrics,
+            ids=ids,
+        )
+        self.debits = Debits(
+            lanes=lanes,
+            adapters=self.adapters,
+            clock=reactor,
+            node=settings.node.name,
+            horizon_s=lambda: in_force.horizon_s,
+            offers=offers,
+            metrics=metrics,
+            jitter=world.random.random,
+        )
+        self.sender = Sender(reactor, settings.webhooks, now=world.wall_s)
+        self.notifications = Notifications(
+            lanes=lanes,
+            notifier=self.sender,
+            write_event=EventWriter(settings.webhooks.source),
+            delay_s=lambda attempt: webhook_delay_s(attempt, world.random),
+            metrics=metrics,
+        )
+        self.requests = Requests(
+            lanes=lanes,
+            clock=reactor,
+            routes=lambda: in_force.routes,
+            rules=lambda: in_force.charge_rules,
+            random_below=world.random_below,
+            ids=ids,
+            offers=offers,
+            metrics=metrics,
+        )
+        self.work.set_up(
+            prompts=self.prompts,
+            debits=self.debits,
+            notifications=self.notifications,
+            expiry=Expiry(lanes=lanes, offers=offers, metrics=metrics),
+        )
+        self.watch = Watch(self)
+        self.edges = Edges(self)
+
+    async def start(self) -> None:
+        """Listen, wait for the database, then work. Raises CannotStart."""
+        await self.edges.start_operations()
+        self.lanes.start()
+        self.confirming.start()
+        if not await self._wait_for_store():
+            return  # told to stop meanwhile
+        await self._prepare_store()
+        await self.work.learn_pauses()
+        self.work.start()
+        self.watch.start()
+        self.links.start()
+        await self.edges.start_partners()
+        log.info(
+            "node {node} serves partners at {partners} and the NOC at {operations}",
+            node=self.in_force.settings.node.name,
+            partners=self.edges.partner_address,
+            operations=self.edges.operations_address,
+        )
+
+    async def stop(self) -> None:
+        """Take nothing new, bring what is in flight to its end, and close."""
+        self._stopping = True
+        self.edges.health.stop()
+        await self.edges.stop_partners(grace_s=DRAIN_S / 4)
+        # Unbinding drains: answers in flight are still written, submits still answered.
+        drained = [link.stop() for link in self.links.all.values()]
+        work = self.work.stop()
+        await self._at_most(DRAIN_S, DeferredList([*drained, self.inbound.drained(), work]))
+        self.watch.stop()
+        for adapter in self.adapters.values():
+            close = getattr(adapter, "close", None)
+            if close is not None:
+                await close()
+        await self.sender.close()
+        await self.confirming.close()
+        await self.lanes.close()
+        await self.edges.stop_operations()
+
+    def reload(self, settings: Settings) -> None:
+        """Put other settings in force, as far as that can be done while running."""
+        self.in_force.apply(settings)
+
+    async def _wait_for_store(self) -> bool:
+        """Wait until the database answers, saying why it does not."""
+        while not self._stopping:
+            try:
+                await self.lanes.run(_look)
+            except Unsuitable as exc:
+                raise CannotStart(str(exc)) from exc
+            except StoreError as exc:
+                log.warn("waiting for the database: {why}", why=str(exc))
+                await deferLater(self._reactor, STORE_RETRY_S, lambda: None)
+            else:
+                return True
+        return False
+
+    async def _prepare_store(self) -> None:
+        try:
+            standing = await self.lanes.run(migrate.check)
+        except migrate.SchemaError as exc:
+            raise CannotStart(str(exc)) from exc
+        if standing is not migrate.Standing.CURRENT:
+            raise CannotStart(_SCHEMA[standing])
+        await self.lanes.run(partitions.make, months_ahead=PARTITIONS_AHEAD)
+        settings = self.in_force.settings
+        pools = {name: route.pool.addresses() for name, route in settings.routes.items()}
+        try:
+            self.in_force.use_pools(await self.lanes.run(registers.register_addresses, pools))
+        except ValueError as exc:
+            raise CannotStart(str(exc)) from exc
+
+    async def _at_most(self, seconds: float, waited: Deferred[Any]) -> None:
+        timer: Deferred[None] = deferLater(self._reactor, seconds, lambda: None)
+        done = DeferredList([waited, timer], fireOnOneCallback=True)
+        await done
+        if not timer.called:
+            timer.addErrback(lambda _: None)
+            timer.cancel()
+        elif not waited.called:
+            log.warn("not all work in flight came to its end in {seconds} s", seconds=seconds)
+
+    def background(self, what: str, coro: Any) -> Deferred[None]:
+        """Run something that nobody waits for."""
+        return background(what, coro, self.metrics)
+
+
+_SCHEMA: Final = {
+    migrate.Standing.ABSENT: "the database has no ppcd schema: run `ppcd migrate` first",
+    migrate.Standing.BEHIND: "the database's schema is of an older release: run `ppcd migrate`",
+    migrate.Standing.NEWER: "the database's schema is of a newer release than this program: "
+    "install that release, or restore the database of this one",
+}
+
+
+def _look(cur: Any) -> None:
+    cur.execute("SELECT 1")
+
+
+def _dsn(settings: Settings) -> str:
+    password = settings.secret("database.password")
+    return dsn_of(
+        settings.database.dsn,
+        settings.database.parameters(),
+        None if password is None else password.reveal(),
+    )

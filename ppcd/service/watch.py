@@ -1,0 +1,132 @@
+"""What a node tells those who watch it: figures refreshed on a timer, status, health.
+
+A scrape never touches the database; the figures are as old as `REFRESH_S`.
+"""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from ppcd import __version__
+from ppcd.store import figures, partitions
+from ppcd.store.figures import Figures
+from ppcd.worker.ticks import Tick
+
+if TYPE_CHECKING:
+    from ppcd.service.node import Node
+
+REFRESH_S: Final = 5.0
+PARTITIONS_S: Final = 3600.0
+PARTITIONS_AHEAD: Final = 3
+
+
+class Watch:
+    """The figures of one node, and the look at itself."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._figures: Figures | None = None
+        metrics, reactor = node.metrics, node.lanes.reactor
+        self._ticks = [
+            Tick(
+                "refresh the figures",
+                self._refresh,
+                clock=reactor,
+                pause_s=REFRESH_S,
+                metrics=metrics,
+            ),
+            Tick(
+                "make partitions ahead",
+                self._make_partitions,
+                clock=reactor,
+                pause_s=PARTITIONS_S,
+                metrics=metrics,
+            ),
+        ]
+        metrics.lanes.child().follow(lambda: len(_lanes(node)))
+        metrics.lanes_busy.child().follow(lambda: node.lanes.busy + node.confirming.busy)
+        metrics.lanes_waiting.child().follow(lambda: node.lanes.waiting + node.confirming.waiting)
+        metrics.store_up.child().follow(lambda: float(self.store_problem() is None))
+
+    def start(self) -> None:
+        for tick in self._ticks:
+            tick.start()
+
+    def stop(self) -> None:
+        for tick in self._ticks:
+            tick.stop()
+
+    def store_problem(self) -> str | None:
+        """What is wrong with the database; None when nothing is."""
+        if self._node.lanes.connected and self._node.confirming.connected:
+            return None
+        return self._node.lanes.trouble or "not connected yet"
+
+    def links_problem(self) -> str | None:
+        """No link at all is bound."""
+        links = self._node.links
+        return None if links.up else f"0 of {len(links.all)} links are bound"
+
+    def one_line(self) -> str:
+        """For `systemctl status`."""
+        links = self._node.links
+        due = sum(w.count for w in self._figures.work) if self._figures else 0
+        store = self.store_problem() or "database connected"
+        return f"{links.up}/{len(links.all)} links up, {due} jobs, {store}"
+
+    def status(self) -> dict[str, Any]:
+        """Everything that `ppcd status` shows."""
+        node, settings = self._node, self._node.in_force.settings
+        seen = self._figures
+        return {
+            "node": settings.node.name,
+            "version": __version__,
+            "database": self.store_problem() or "connected",
+            "links": node.links.status(),
+            "jobs": self._jobs(),
+            "charges": None
+            if seen is None
+            else {
+                "awaiting": seen.awaiting,
+                "in_doubt": seen.in_doubt,
+                "in_review": seen.in_review,
+            },
+            "dead_webhooks": None if seen is None else seen.dead_webhooks,
+            "partitions_months_left": None if seen is None else seen.months_left,
+            "paused": []
+            if seen is None
+            else [{**asdict(pause), "since": pause.since.isoformat()} for pause in seen.pauses],
+            "partners_at": node.edges.partner_address,
+            "operations_at": node.edges.operations_address,
+        }
+
+    def _jobs(self) -> list[dict[str, Any]]:
+        counted = {w.kind: w for w in self._figures.work} if self._figures else {}
+        return [
+            {
+                **job,
+                "all_nodes": counted[job["kind"]].count if job["kind"] in counted else None,
+                "oldest_s": counted[job["kind"]].oldest_s if job["kind"] in counted else None,
+            }
+            for job in self._node.work.status()
+        ]
+
+    async def _refresh(self) -> None:
+        seen = await self._node.lanes.run(figures.look)
+        self._figures = seen
+        metrics = self._node.metrics
+        for work in seen.work:
+            metrics.jobs.child(work.kind).set(work.count)
+            metrics.oldest_job_seconds.child(work.kind).set(work.oldest_s)
+        metrics.charges_awaiting.child().set(seen.awaiting)
+        metrics.charges_in_doubt.child().set(seen.in_doubt)
+        metrics.charges_in_review.child().set(seen.in_review)
+        metrics.partitions_months_left.child().set(seen.months_left)
+
+    async def _make_partitions(self) -> None:
+        await self._node.lanes.run(partitions.make, months_ahead=PARTITIONS_AHEAD)
+
+
+def _lanes(node: "Node") -> range:
+    from ppcd.service.node import CONFIRMING_LANES
+
+    return range(node.in_force.settings.database.lanes + CONFIRMING_LANES)

@@ -1,0 +1,162 @@
+"""The workers of a node, what they are offered, and the stop buttons that hold them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, DeferredList
+
+from ppcd.flow.background import background
+from ppcd.flow.debit import Debits
+from ppcd.flow.expire import Expiry
+from ppcd.flow.notify import Notifications
+from ppcd.flow.prompt import Prompts
+from ppcd.metrics import Metrics
+from ppcd.store import registers
+from ppcd.store.lanes import Runner
+from ppcd.store.registers import PauseRow
+from ppcd.store.rows import DebitJob, PromptJob, PromptKey, WebhookKey
+from ppcd.worker.jobs import Jobs
+from ppcd.worker.ticks import Tick
+
+#: Jobs of a kind at once, and queued in memory: what is more stays in the database.
+PROMPTS_RUNNING_MAX: Final = 500
+DEBITS_RUNNING_MAX: Final = 200
+WEBHOOKS_RUNNING_MAX: Final = 200
+QUEUE_MAX: Final = 5000
+#: A job held by a stop button is looked at again after this.
+HELD_S: Final = 10.0
+SWEEP_S: Final = 1.0
+FREE_HOLDS_S: Final = 60.0
+PAUSES_S: Final = 1.0
+
+
+class _Offers:
+    """Fulfils flow's `Offers`: hands new work to the workers, once there are any."""
+
+    def __init__(self, work: "Work") -> None:
+        self._work = work
+
+    def prompts(self, jobs: Sequence[PromptJob | PromptKey]) -> None:
+        if not jobs:
+            return
+        self._work.prompts.offer([job for job in jobs if isinstance(job, PromptJob)])
+        keys = [job for job in jobs if isinstance(job, PromptKey)]
+        if keys:
+            self._work.load_prompts(keys)
+
+    def debits(self, jobs: Sequence[DebitJob]) -> None:
+        if jobs:
+            self._work.debits.offer(jobs)
+
+    def webhooks(self, keys: Sequence[WebhookKey]) -> None:
+        if keys:
+            self._work.webhooks.offer(keys)
+
+
+class Work:
+    """Everything that runs by itself."""
+
+    prompts: Jobs[PromptJob]
+    debits: Jobs[DebitJob]
+    webhooks: Jobs[WebhookKey]
+
+    def __init__(self, *, reactor: Any, metrics: Metrics, lanes: Runner) -> None:
+        self._reactor = reactor
+        self._metrics = metrics
+        self._lanes = lanes
+        self._pauses: tuple[PauseRow, ...] = ()
+        self._ticks: list[Tick] = []
+        self.offers = _Offers(self)
+
+    def set_up(
+        self, *, prompts: Prompts, debits: Debits, notifications: Notifications, expiry: Expiry
+    ) -> None:
+        """Give each step its worker."""
+        clock, metrics = self._reactor, self._metrics
+        self._prompts = prompts
+        self.prompts = Jobs(
+            "prompt",
+            prompts,
+            clock=clock,
+            metrics=metrics,
+            key=lambda job: (job.charge_id, job.prompt_no),
+            running_max=PROMPTS_RUNNING_MAX,
+            queue_max=QUEUE_MAX,
+            closed=lambda: self._all_paused("prompts"),
+            held=lambda job: self._paused("prompts", partner=job.partner),
+            hold=lambda job: prompts.postpone(job, HELD_S),
+        )
+        self.debits = Jobs(
+            "debit",
+            debits,
+            clock=clock,
+            metrics=metrics,
+            key=lambda job: job.charge_id,
+            running_max=DEBITS_RUNNING_MAX,
+            queue_max=QUEUE_MAX,
+            closed=lambda: self._all_paused("debits"),
+            held=lambda job: self._paused("debits", adapter=job.billing),
+            hold=lambda job: debits.postpone(job, HELD_S),
+        )
+        self.webhooks = Jobs(
+            "webhook",
+            notifications,
+            clock=clock,
+            metrics=metrics,
+            key=lambda key: key,
+            running_max=WEBHOOKS_RUNNING_MAX,
+            queue_max=QUEUE_MAX,
+        )
+        self._ticks = [
+            self._tick("end charges out of time", expiry.sweep, SWEEP_S),
+            self._tick("forget old holds", expiry.free_holds, FREE_HOLDS_S),
+            self._tick("read the stop buttons", self.learn_pauses, PAUSES_S),
+        ]
+
+    def start(self) -> None:
+        for jobs in self._kinds():
+            jobs.start()
+        for tick in self._ticks:
+            tick.start()
+
+    def stop(self) -> Deferred[Any]:
+        """Begin nothing more; fires when nothing runs."""
+        return DeferredList(
+            [*(tick.stop() for tick in self._ticks), *(jobs.stop() for jobs in self._kinds())]
+        )
+
+    def load_prompts(self, keys: Sequence[PromptKey]) -> None:
+        """Fetch what a text needs that was called for by its key alone."""
+        background("load prompt jobs", self._load(keys), self._metrics)
+
+    async def learn_pauses(self) -> None:
+        """Read which stop buttons are pressed, on whatever node that was."""
+        self._pauses = tuple(await self._lanes.run(registers.pauses))
+        for kind in ("prompts", "debits"):
+            pressed = any(row.kind == kind for row in self._pauses)
+            self._metrics.paused.child(kind).set(pressed)
+
+    def status(self) -> list[dict[str, Any]]:
+        """Each kind of job for people."""
+        return [
+            {"kind": jobs.kind, "running": jobs.running, "queued": jobs.queued}
+            for jobs in self._kinds()
+        ]
+
+    async def _load(self, keys: Sequence[PromptKey]) -> None:
+        self.prompts.offer(await self._prompts.load(keys))
+
+    def _kinds(self) -> Iterable[Jobs[Any]]:
+        return (self.prompts, self.debits, self.webhooks)
+
+    def _tick(self, what: str, work: Callable[[], Any], pause_s: float) -> Tick:
+        return Tick(what, work, clock=self._reactor, pause_s=pause_s, metrics=self._metrics)
+
+    def _all_paused(self, kind: str) -> bool:
+        return any(p.kind == kind and not p.partner and not p.adapter for p in self._pauses)
+
+    def _paused(self, kind: str, *, partner: str = "", adapter: str = "") -> bool:
+        return any(
+            pause.kind == kind and pause.partner in ("", partner) and pause.adapter in ("", adapter)
+            for pause in self._pauses
+        )

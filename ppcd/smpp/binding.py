@@ -192,9 +192,6 @@ class Bind:
 
     def opened(self, driver: Driver) -> None:
         self.driver = driver
-        if self._stopping:
-            driver.end(End.UNBOUND)
-            return
         driver.session.bind(bind_pdu(self.command, self._settings), self._clock.seconds())
         self._become(LinkState.BINDING)
 

@@ -125,13 +125,14 @@ class Driver(protocol.Protocol):
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._closing = True
         self._stop_timer()
+        now = self._clock.seconds()
         try:
-            events = self.session.end(End.LOST, self._clock.seconds())
+            events = self.session.end(End.LOST, now)
             if events:
-                self._owner.happened(self, events, self._clock.seconds())
-            self._owner.closed(self, reason)
+                self._owner.happened(self, events, now)
         except Exception:
-            self.log.failure("closing a connection failed")
+            self.log.failure("reporting a lost connection failed")
+        self._owner.closed(self, reason)
 
     # What the owner calls
 

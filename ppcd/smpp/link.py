@@ -244,7 +244,7 @@ class Link:
             self.counts.binds += 1
             self._log.info("link {link} bound", link=self.name)
         if self._on_state is not None:
-            self._on_state(self)
+            self._tell(self._on_state)
 
     def bind_happened(self, bind: Bind, events: list[Event], read_at: float) -> None:
         odd: Counter[Oddity] = Counter()
@@ -262,9 +262,8 @@ class Link:
                     token.callback(NotSent("waited too long, or the link is leaving"))
                 case Odd(_, oddity):
                     odd[oddity] += 1
-                case Told(pdu):
-                    if self._on_told is not None:
-                        self._on_told(self, pdu)
+                case Told(pdu) if self._on_told is not None:
+                    self._tell(self._on_told, pdu)
                 case Ended():
                     self._ended(event)
         if odd:
@@ -276,6 +275,13 @@ class Link:
             )
 
     # Inside
+
+    def _tell(self, hook: Callable[..., None], *what: Pdu) -> None:
+        """Call the application; its errors must not keep events from others, or dialling."""
+        try:
+            hook(self, *what)
+        except Exception:
+            self._log.failure("link {link}: the application failed", link=self.name)
 
     def _sending_driver(self) -> Driver | None:
         return None if self._sender is None else self._sender.driver

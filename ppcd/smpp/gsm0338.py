@@ -92,12 +92,12 @@ def pack_septets(septets: bytes, *, fill_bits: int = 0) -> bytes:
 def unpack_septets(octets: bytes, *, fill_bits: int = 0) -> bytes:
     """Packed octets as one septet an octet, the reverse of `pack_septets`.
 
-    Where exactly seven bits are left over they are padding if they are 0 or CR, as 23.038 pads:
-    a message that ends in `@` there can't be told from a shorter one.
+    Where the bits come out even the last septet is padding if it is 0 or CR, as 23.038 pads: a
+    message that ends in `@` there can't be told from a shorter one.
     """
     number = int.from_bytes(octets, "little") >> fill_bits
-    count = max(0, 8 * len(octets) - fill_bits) // 7
+    count, spare = divmod(max(0, 8 * len(octets) - fill_bits), 7)
     septets = bytes(number >> (7 * at) & 0x7F for at in range(count))
-    if count and count % 8 == 0 and septets[-1] in b"\0\r":
+    if spare == 0 and septets[-1:] in (b"\0", b"\r"):
         septets = septets[:-1]
     return septets

@@ -173,10 +173,10 @@ def _items(text: str) -> dict[str, str]:
 
 
 def _keep(items: dict[str, str], name: str, value: str) -> None:
-    words = value.split()
+    words = value.replace(",", " ").replace(";", " ").split()
     if name and words:
         # Dates may be parted by spaces, everything else is one word.
-        items.setdefault(name, "".join(words) if name.endswith("date") else words[0].strip(",;"))
+        items.setdefault(name, "".join(words) if name.endswith("date") else words[0])
 
 
 def _state(word: str) -> MessageState:

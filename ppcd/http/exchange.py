@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _log = Logger(namespace="ppcd.http")
 
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
-_HEADER_BREAKERS: Final = (b"\r", b"\n", b"\x00")
 #: The status an access log gives a request whose client did not wait.
 CLIENT_GONE: Final = 499
 
@@ -46,10 +45,7 @@ def head_of(response: Response, date: bytes, *, close: bool, chunked: bool = Fal
     """Status line and headers. Raises ValueError for a header that would break out of its line."""
     status = response.status
     lines = [b"HTTP/1.1 %d %s\r\nDate: %s\r\n" % (status, _REASONS.get(status, b"-"), date)]
-    for name, value in response.headers:
-        if any(bad in name or bad in value for bad in _HEADER_BREAKERS):
-            raise ValueError(f"header {name!r} has a line break in it")
-        lines.append(b"%s: %s\r\n" % (name, value))
+    lines += [b"%s: %s\r\n" % header for header in response.headers]
     if chunked:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     elif isinstance(response.body, bytes) and status not in (204, 304):
@@ -57,7 +53,11 @@ def head_of(response: Response, date: bytes, *, close: bool, chunked: bool = Fal
     if close:
         lines.append(b"Connection: close\r\n")
     lines.append(b"\r\n")
-    return b"".join(lines)
+    head = b"".join(lines)
+    ends = len(lines) + 1  # the status line and Date are one of them
+    if not head.count(b"\r") == head.count(b"\n") == ends or b"\x00" in head:
+        raise ValueError("a header has a line break or NUL in it")
+    return head
 
 
 class _HeaderList(list[tuple[bytes, bytes]]):

@@ -5,6 +5,7 @@ characters, bottomless nesting.
 """
 
 import json
+import re
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
@@ -30,12 +31,15 @@ def _refuse(name: str) -> NoReturn:
 
 
 _decode = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_float=Decimal, parse_constant=_refuse
+    object_pairs_hook=_unique, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse
 ).decode
+
+#: What neither UTF-8 nor PostgreSQL can hold; a body can only say it with an escape.
+_UNHOLDABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def decode(body: bytes) -> Any:
-    """The document; every number with a fraction or exponent is a Decimal. Raises JsonError."""
+    """The document; every number is a Decimal. Raises JsonError."""
     try:
         value = _decode(body.decode("utf-8"))
     except JsonError:
@@ -44,17 +48,18 @@ def decode(body: bytes) -> Any:
         raise JsonError("the body is not UTF-8") from exc
     except json.JSONDecodeError as exc:
         raise JsonError(f"the body is not JSON: {exc.msg} at character {exc.pos}") from exc
-    except (RecursionError, ValueError, ArithmeticError) as exc:
-        # Nested beyond reason, or a number of more digits than Python converts.
+    except (RecursionError, ArithmeticError) as exc:
+        # Nested beyond reason, or a number with an exponent that no Decimal has.
         raise JsonError("the body is not JSON that can be read") from exc
-    _check(value, _DEPTH_MAX)
+    if b"\\u" in body or body.count(b"[") + body.count(b"{") > _DEPTH_MAX:
+        _check(value, _DEPTH_MAX)
     return value
 
 
 def _check(value: Any, depth: int) -> None:
     """No depth beyond reason, no character that PostgreSQL or UTF-8 can't hold."""
     if isinstance(value, str):
-        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if _UNHOLDABLE.search(value):
             raise JsonError("a text has a NUL or half a character in it")
     elif isinstance(value, dict | list):
         if depth == 0:
@@ -67,26 +72,27 @@ def _check(value: Any, depth: int) -> None:
             _check(item, depth - 1)
 
 
-_text = json.JSONEncoder(ensure_ascii=False).encode
-
-
-def canonical(value: Any) -> str:
-    """A text that is the same for documents that mean the same: 25, 25.0 and 2.5e1 are one number,
-    and the order of fields means nothing.
+def _bare(value: Decimal) -> dict[str, str]:
+    """A number without the zeros that mean nothing. No model has an object where a number may be,
+    so it can't be taken for what a partner wrote.
     """
-    if isinstance(value, bool) or not isinstance(value, int | Decimal | dict | list):
-        return _text(value)
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{_text(k)}:{canonical(value[k])}" for k in sorted(value)) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(canonical, value)) + "]"
-    sign, digits, power = Decimal(value).as_tuple()
+    sign, digits, power = value.as_tuple()
     assert isinstance(power, int)
     number = "".join(map(str, digits)).lstrip("0")
     bare = number.rstrip("0")
     if not bare:
-        return "0"
-    return f"{'-' if sign else ''}{bare}e{power + len(number) - len(bare)}"
+        return {"number": "0"}
+    return {"number": f"{'-' if sign else ''}{bare}e{power + len(number) - len(bare)}"}
+
+
+_encode_sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_bare).encode
+
+
+def canonical(document: Any) -> str:
+    """A text that is the same for documents that mean the same: 25, 25.0 and 2.5e1 are one number,
+    and the order of fields means nothing. Takes what `decode` gives.
+    """
+    return _encode_sorted(document)
 
 
 def _shown(name: str) -> str:

@@ -53,7 +53,7 @@ def denial_reason(state: State, reason: DenialReason | None) -> DenialReason | N
 
 def rfc3339(time: datetime) -> str:
     """UTC with milliseconds."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03}Z"
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def order_of(

@@ -107,4 +107,6 @@ def _on_awaiting(
         and number in (None, situation.major_number)
     ):
         return Effect.EARLY
+    if verdict in (Verdict.NO, Verdict.STOP):
+        return Effect.EARLY  # likewise
     return Effect.REPROMPTED if situation.reprompts < reprompts_max else Effect.IGNORED

@@ -194,12 +194,15 @@ def resolve_doubt(
         return NextStep(Doubt.REVIEW, 0.0)
     pause_s = PAUSES_S[min(tries, len(PAUSES_S) - 1)]
     quiet_left_s = abilities.quiet_period_s - quiet_s
-    # Where both are possible: send again a few times, since that may still end in a sale; then be
-    # quiet and ask, since a question can't take money from somebody who has given up by now.
-    sending = abilities.idempotent and tries < len(PAUSES_S) and quiet_left_s > 0
-    if abilities.queryable and not sending:
+    quick = tries < len(PAUSES_S)
+    if abilities.queryable and not (abilities.idempotent and quick and quiet_left_s > 0):
+        # Where both are possible it is sent again a few times, since that may still end in a sale;
+        # then one keeps quiet and asks: a question can't take money from somebody who has left.
         step = NextStep(Doubt.ASK, max(pause_s, quiet_left_s))
-    else:
+    elif quick or abilities.stores_refusals:
         step = NextStep(Doubt.AGAIN, pause_s)
+    else:
+        # Only what is sent into the quiet can be refused for good.
+        step = NextStep(Doubt.AGAIN, max(pause_s, quiet_left_s))
     left_s = max(0.0, horizon_s - age_s)
     return step if step.in_s < left_s else NextStep(Doubt.REVIEW, left_s)

@@ -111,6 +111,7 @@ def test_a_billing_system_is_trusted_with_nothing_by_default() -> None:
 
 NEITHER = Abilities()
 IDEMPOTENT = Abilities(idempotent=True)
+STORES_REFUSALS = Abilities(idempotent=True, stores_refusals=True)
 QUERYABLE = Abilities(queryable=True)
 BOTH = Abilities(idempotent=True, queryable=True)
 
@@ -133,8 +134,18 @@ def test_where_nothing_can_be_done_people_are_asked_at_once() -> None:
 
 def test_the_same_key_is_sent_again_after_growing_pauses() -> None:
     assert list(PAUSES_S) == [2, 5, 15, 60]
-    steps = [at(IDEMPOTENT, tries=tries) for tries in range(6)]
-    assert steps == [NextStep(Doubt.AGAIN, pause_s) for pause_s in (2, 5, 15, 60, 60, 60)]
+    for abilities in (IDEMPOTENT, STORES_REFUSALS):
+        steps = [at(abilities, tries=tries, quiet_s=60) for tries in range(6)]
+        assert steps == [NextStep(Doubt.AGAIN, pause_s) for pause_s in (2, 5, 15, 60, 60, 60)]
+
+
+def test_after_the_quick_tries_it_is_sent_into_the_quiet_where_a_refusal_is_final() -> None:
+    assert [at(IDEMPOTENT, tries=tries, quiet_s=-5).in_s for tries in range(6)] == [
+        *(2, 5, 15, 60),
+        *(65, 65),
+    ]
+    assert at(IDEMPOTENT, tries=4, quiet_s=-5).what is Doubt.AGAIN
+    assert at(STORES_REFUSALS, tries=4, quiet_s=-5) == NextStep(Doubt.AGAIN, 60)
 
 
 def test_the_quiet_period_changes_nothing_where_one_cannot_ask() -> None:

@@ -145,7 +145,8 @@ def _read_field(cursor: _Cursor, item: Field, *, is_last: bool) -> Value:
             return cursor.message(item.name)
         case Kind.DESTINATIONS:
             return cursor.destinations()
-        case Kind.UNSUCCESSFUL:
+        case _:
+            assert item.kind is Kind.UNSUCCESSFUL
             return cursor.unsuccessful()
 
 

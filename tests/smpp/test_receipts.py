@@ -108,7 +108,8 @@ def test_a_header_in_front_of_a_receipt_is_skipped() -> None:
         ("UNDELIVERABLE", 5), ("Undelivered", 5), ("FAILED", 5), ("FAIL", 5), ("ACCEPTD", 6),
         ("ACCEPTED", 6), ("UNKNOWN", 7), ("REJECTD", 8), ("REJECTED", 8), ("ENROUTE", 1),
         ("BUFFERED", 1), ("BUFFRED", 1), ("QUEUED", 1), ("SKIPPED", 9), ("SCHEDULED", 0),
-        ("0", 0), ("5", 5), ("8", 8), ("10", 7), ("99999999", 7), ("0008", 8), ("GONE", 7), ("-", 7),
+        ("0", 0), ("5", 5), ("8", 8), ("10", 7), ("99999999", 7), ("0008", 8),
+        ("GONE", 7), ("-", 7),
     ],
 )  # fmt: skip
 def test_a_state_is_read_in_words_and_numbers(word: str, state: int) -> None:

@@ -17,7 +17,8 @@ from twisted.logger import Logger
 
 from ppcd.sim.billing import Billing, BillingOptions
 from ppcd.sim.front import Front
-from ppcd.sim.shop import Shop, ShopOptions
+from ppcd.sim.shop import WEBHOOK_PATH, Shop, ShopOptions
+from ppcd.sim.smsc import Smsc, SmscOptions
 from ppcd.sim.web import Reactor, Route
 
 #: What the operator would have given the partner. Fixed, since a demo guards nothing.
@@ -27,8 +28,8 @@ DEMO_SECRET: Final = "whsec_" + base64.b64encode(b"the demo shop's own secret").
 log = Logger(namespace="ppcd.sim.demo")
 
 
-class Smsc(Protocol):
-    """The simulated SMSC with its handsets, as the demo needs it."""
+class AnySmsc(Protocol):
+    """The simulated SMSC with its handsets, as far as the demo knows it."""
 
     @property
     def port(self) -> int: ...
@@ -47,7 +48,10 @@ class OutsideOptions:
     partner_key: str = DEMO_KEY
     webhook_secret: str = DEMO_SECRET
     merchant: str = "GameX"
-    #: SMSC, billing and webhook sink listen there, on free ports.
+    #: What the node binds to the SMSC with.
+    system_id: str = "ppcd"
+    password: str = "demo"  # noqa: S105  # a demo guards nothing
+    #: SMSC and billing listen there, on free ports.
     host: str = "127.0.0.1"
 
 
@@ -57,6 +61,8 @@ class Addresses:
 
     smsc_host: str
     smsc_port: int
+    system_id: str
+    password: str
     billing_url: str
     webhook_url: str
     webhook_secret: str
@@ -71,11 +77,18 @@ class Outside:
         reactor: Reactor,
         options: OutsideOptions,
         *,
-        smsc: Smsc,
+        smsc: AnySmsc | None = None,
         make_id: Callable[[], str] = lambda: secrets.token_hex(6),
     ) -> None:
         self._options = options
-        self.smsc = smsc
+        self.smsc = smsc or Smsc(
+            reactor,
+            SmscOptions(
+                host=options.host,
+                data_dir=options.data_dir,
+                accounts={options.system_id: options.password},
+            ),
+        )
         self.billing = Billing(
             reactor, BillingOptions(host=options.host, data_dir=options.data_dir)
         )
@@ -85,14 +98,14 @@ class Outside:
                 key=options.partner_key,
                 webhook_secret=options.webhook_secret,
                 merchant=options.merchant,
-                host=options.host,
                 data_dir=options.data_dir,
             ),
             make_id=make_id,
         )
-        routes = (*smsc.sim_routes(), *self.billing.sim_routes(), *self.shop.routes())
+        routes = (*self.smsc.sim_routes(), *self.billing.sim_routes(), *self.shop.routes())
         self.front = Front(reactor, routes, host=options.http_host, port=options.http_port)
-        self._started: list[Smsc | Billing | Shop | Front] = []
+        #: In the order of starting: a taken port of the page should be the first thing known.
+        self._parts = (self.front, self.smsc, self.billing)
 
     @property
     def url(self) -> str:
@@ -104,21 +117,27 @@ class Outside:
         return Addresses(
             smsc_host=self._options.host,
             smsc_port=self.smsc.port,
+            system_id=self._options.system_id,
+            password=self._options.password,
             billing_url=self.billing.url,
-            webhook_url=self.shop.webhook_url,
+            webhook_url=self.front.local_url + WEBHOOK_PATH,
             webhook_secret=self._options.webhook_secret,
             partner_key=self._options.partner_key,
         )
 
     async def start(self) -> None:
-        """The page's address first: a taken port should be the first thing to be known."""
+        """All or nothing: if one part can't start, none is left running."""
         try:
-            for part in (self.front, self.smsc, self.billing, self.shop):
+            for part in self._parts:
                 await part.start()
-                self._started.append(part)
         except BaseException:
             await self.stop()
             raise
+
+    def write_configuration(self, path: Path, template: Callable[[Addresses], str]) -> None:
+        """Writes what `template` makes of the addresses, for nobody else to read."""
+        path.touch(mode=0o600)
+        path.write_text(template(self.addresses), encoding="utf-8")
 
     def connect(self, partner_url: str) -> None:
         """Says where the node's partner address is; from now on the page works."""
@@ -127,8 +146,7 @@ class Outside:
 
     async def stop(self) -> None:
         """Ends all parts, also when one of them fails to end."""
-        while self._started:
-            part = self._started.pop()
+        for part in (self.shop, *reversed(self._parts)):
             try:
                 await part.stop()
             except Exception:

@@ -36,6 +36,7 @@ class Front:
     """Serves `routes` and the page itself, and hands everything else on to `connect`'s URL."""
 
     def __init__(self, reactor: Reactor, routes: Iterable[Route], *, host: str, port: int) -> None:
+        self._host = host
         self._proxy = Proxy(reactor)
         app = App((*_page_routes(), *routes), otherwise=self._proxy.hand_on)
         self._server = Server(reactor, app, host=host, port=port)
@@ -43,6 +44,12 @@ class Front:
     @property
     def url(self) -> str:
         return self._server.url
+
+    @property
+    def local_url(self) -> str:
+        """The address for callers on this machine, also where all addresses are listened on."""
+        host = "127.0.0.1" if self._host == "0.0.0.0" else self._host  # noqa: S104
+        return f"http://{host}:{self.port}"
 
     @property
     def port(self) -> int:

@@ -57,12 +57,11 @@ class Proxy:
         if self.upstream is None:
             _unreachable(request)
             return
-        body = FileBodyProducer(request.content) if request.content is not None else None
         asking: Deferred[IResponse] = self._agent.request(
             request.method,
             self.upstream.encode() + request.uri,
             _headers_for(request),
-            body if request.getHeader(b"content-length") not in (None, b"0") else None,
+            _body_of(request),
         )
         self._asking.add(asking)
         gone = _Gone(asking)
@@ -130,6 +129,15 @@ class _Relay(Protocol):
         self._left = True
         if not self._over and self.transport is not None:
             self.transport.loseConnection()
+
+
+def _body_of(request: Request) -> FileBodyProducer | None:
+    """The body, chunked or not; a producer for an empty one would make the request chunked."""
+    content = request.content
+    if content is None or not content.read(1):
+        return None
+    content.seek(0)
+    return FileBodyProducer(content)
 
 
 def _headers_for(request: Request) -> Headers:

@@ -25,19 +25,19 @@ from ppcd.sim.orders import TARIFFS, Order, Progress, Tariff, e164
 from ppcd.sim.timing import sleep, within
 from ppcd.sim.web import (
     Answer,
-    App,
     Reactor,
     Refused,
     Request,
     Response,
     Route,
-    Server,
     Stream,
     json_response,
 )
 from ppcd.sim.webhooks import Inbox, Received
 
 PAYMENTS: Final = "/carrier-billing/v0.5/payments"
+#: Where the operator is asked to send this partner's events.
+WEBHOOK_PATH: Final = "/shop/webhooks"
 CREATE_TRIES_MAX: Final = 5
 RETRY_S: Final = 1.0
 PAUSE_S: Final = 0.3
@@ -60,13 +60,11 @@ class ShopOptions:
     webhook_secret: str
     merchant: str = "GameX"
     language: str = "ru"
-    host: str = "127.0.0.1"
-    port: int = 0
     data_dir: Path | None = None
 
 
 class Shop:
-    """`start` opens the webhook sink; `connect` says where the partner API is, once it is known."""
+    """Its `routes` are for mounting; `connect` says where the partner API is, once it is known."""
 
     def __init__(
         self,
@@ -89,37 +87,25 @@ class Shop:
         self._following: set[Deferred[None]] = set()
         self._client = Client(reactor, connections_per_host_max=100)
         self._api: str | None = None
-        sink = Route("POST", "/shop/webhooks", self._take_webhook)
-        self._server = Server(
-            reactor, App((sink, *self.routes())), host=options.host, port=options.port
-        )
-
-    @property
-    def webhook_url(self) -> str:
-        """Where the operator is asked to send this partner's events."""
-        return f"{self._server.url}/shop/webhooks"
 
     def connect(self, api: str) -> None:
         self._api = api.rstrip("/")
 
-    async def start(self) -> None:
-        await self._server.start()
-
     async def stop(self) -> None:
         for following in tuple(self._following):
             following.cancel()
-        await self._server.stop()
         await self._client.close()
         self._journal.close()
 
     def routes(self) -> Sequence[Route]:
-        """What browsers and the demo's tests may call."""
+        """What browsers, the operator's webhooks and the demo's tests call."""
         return (
             Route("GET", "/shop/tariffs", self._get_tariffs),
             Route("POST", "/shop/orders", self._post_order),
             Route("GET", "/shop/orders/{order}", self._get_order),
             Route("GET", "/shop/orders/{order}/events", self._get_events),
             Route("POST", "/shop/orders/{order}/cancel", self._post_cancel),
+            Route("POST", WEBHOOK_PATH, self._take_webhook),
             Route("GET", "/sim/partner/webhooks", self._get_webhooks),
         )
 

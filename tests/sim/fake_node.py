@@ -1,6 +1,6 @@
 """A tiny stand-in for a ppcd node and its SMSC: enough of the partner API to try shop and page.
 
-    python -m tests.sim.fake_node [PORT]
+    python -m tests.sim.fake_node [PORT [LIFETIME_S]]
 
 runs the demo's outside around it.
 """
@@ -228,7 +228,7 @@ def main() -> None:
 
     async def serve(_reactor: Any) -> None:
         port = int(sys.argv[1]) if len(sys.argv) > 1 else 8080
-        node = FakeNode(reactor)
+        node = FakeNode(reactor, lifetime_s=float(sys.argv[2]) if len(sys.argv) > 2 else 600.0)
         outside = Outside(reactor, OutsideOptions(http_port=port), smsc=node)  # type: ignore[arg-type]
         await outside.start()
         addresses = outside.addresses

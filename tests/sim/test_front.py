@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest_twisted
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Protocol, connectionDone
 
-from ppcd.http.client import NoAnswer
+from ppcd.http.client import Client, NoAnswer
 from ppcd.sim.demo import Outside, OutsideOptions
 from ppcd.sim.front import Front
 from ppcd.sim.web import Answer, App, Drop, Hang, Request, Response, Route, Server, Stream
-from tests.sim.fake_node import PAYMENTS, FakeNode
+from tests.sim.fake_node import PAYMENTS
 from tests.sim.outside import Demo
 
 
@@ -111,7 +113,7 @@ async def test_a_long_poll_passes_through(demo: Demo) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_method_query_body_and_host_arrive_unchanged(upstream: Upstream) -> None:
-    demo = Caller(upstream)
+    demo = Caller(upstream.server._reactor, upstream.front.url)
     await demo.ask("POST", "/node/a%2Fb?x=%201&y", b"{}\x00\xff")
     [asked] = upstream.asked
     assert asked.raw.uri == b"/node/a%2Fb?x=%201&y"
@@ -122,8 +124,21 @@ async def test_method_query_body_and_host_arrive_unchanged(upstream: Upstream) -
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_chunked_body_arrives_whole(reactor: Any, upstream: Upstream) -> None:
+    request = b"POST /node/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    request += b"Transfer-Encoding: chunked\r\n\r\n5\r\npiece\r\n3\r\nend\r\n0\r\n\r\n"
+    raw = Raw()
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", upstream.front.port)
+    await connectProtocol(endpoint, raw)
+    raw.transport.write(request)
+    assert (await raw.over).endswith(b"\r\n\r\nfine")
+    [asked] = upstream.asked
+    assert asked.body == b"pieceend"
+
+
+@pytest_twisted.ensureDeferred
 async def test_statuses_and_headers_come_back_unchanged(upstream: Upstream) -> None:
-    demo = Caller(upstream)
+    demo = Caller(upstream.server._reactor, upstream.front.url)
     upstream.answer = Response(303, b"", (("Location", "/pay/1"), ("X-Correlator", "c-1")))
     answer = await demo.ask("GET", "/node/a")
     assert answer.status == 303
@@ -136,7 +151,7 @@ async def test_statuses_and_headers_come_back_unchanged(upstream: Upstream) -> N
 
 @pytest_twisted.ensureDeferred
 async def test_a_stream_arrives_whole_and_in_pieces(upstream: Upstream) -> None:
-    demo = Caller(upstream)
+    demo = Caller(upstream.server._reactor, upstream.front.url)
     pieces = [bytes([n]) * 100_000 for n in range(5)]
 
     async def run(write: Any) -> None:
@@ -151,7 +166,7 @@ async def test_a_stream_arrives_whole_and_in_pieces(upstream: Upstream) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_an_answer_torn_upstream_is_torn_here(upstream: Upstream) -> None:
-    demo = Caller(upstream)
+    demo = Caller(upstream.server._reactor, upstream.front.url)
 
     async def run(write: Any) -> None:
         write(b"half")
@@ -170,7 +185,7 @@ async def test_an_answer_torn_upstream_is_torn_here(upstream: Upstream) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_an_asker_that_leaves_ends_the_question(upstream: Upstream) -> None:
-    demo = Caller(upstream)
+    demo = Caller(upstream.server._reactor, upstream.front.url)
     for answer in (Hang(), Stream(_write_and_wait)):
         upstream.answer = answer
         upstream.left = Deferred()
@@ -184,7 +199,7 @@ async def test_an_asker_that_leaves_ends_the_question(upstream: Upstream) -> Non
 
 @pytest_twisted.ensureDeferred
 async def test_without_a_node_its_paths_are_502(upstream: Upstream) -> None:
-    demo = Caller(upstream)
+    demo = Caller(upstream.server._reactor, upstream.front.url)
     upstream.answer = Drop()
     assert (await demo.ask("POST", "/node/a", b"{}")).status == 502
     await upstream.server.stop()
@@ -195,14 +210,32 @@ async def test_without_a_node_its_paths_are_502(upstream: Upstream) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_taken_port_stops_what_had_been_started(reactor: Any, demo: Demo) -> None:
-    options = OutsideOptions(http_port=demo.outside.front.port)
-    second = Outside(reactor, options, smsc=FakeNode(reactor))
+async def test_a_taken_port_leaves_nothing_running(
+    reactor: Any, demo: Demo, tmp_path: Path
+) -> None:
+    options = OutsideOptions(http_port=demo.outside.front.port, data_dir=tmp_path / "second")
+    second = Outside(reactor, options)
     try:
         await second.start()
     except CannotListenError:
         return
     raise AssertionError("two demos on one port")
+
+
+@pytest_twisted.ensureDeferred
+async def test_with_the_real_smsc_a_phone_is_there(reactor: Any, tmp_path: Path) -> None:
+    outside = Outside(reactor, OutsideOptions(http_port=0, data_dir=tmp_path))
+    await outside.start()
+    assert outside.addresses.smsc_port
+    caller = Caller(reactor, outside.url)
+    messages = await caller.ask("GET", "/sim/handsets/380971234567/messages")
+    assert json.loads(messages.body) == []
+    await caller.close()
+    path = tmp_path / "ppcd.yaml"
+    outside.write_configuration(path, lambda addresses: f"billing: {addresses.billing_url}\n")
+    assert path.read_text() == f"billing: {outside.billing.url}\n"
+    assert path.stat().st_mode & 0o077 == 0
+    await outside.stop()
 
 
 @pytest_twisted.ensureDeferred
@@ -222,14 +255,26 @@ async def test_accounts_and_webhooks_survive_a_restart(reactor: Any, tmp_path: P
     await second.stop()
 
 
+class Raw(Protocol):
+    """Keeps what comes until the connection ends."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.over: Deferred[bytes] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+
+    def connectionLost(self, reason: Any = connectionDone) -> None:
+        self.over.callback(self.data)
+
+
 class Caller:
-    """Asks the front of an `Upstream`."""
+    """Asks one address."""
 
-    def __init__(self, upstream: Upstream) -> None:
-        from ppcd.http.client import Client
-
-        self._url = upstream.front.url
-        self._client = Client(upstream.server._reactor)
+    def __init__(self, reactor: Any, url: str) -> None:
+        self._url = url
+        self._client = Client(reactor)
 
     async def ask(
         self,

@@ -4,6 +4,7 @@ import sys
 import timeit
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -23,7 +24,7 @@ from ppcd.charge.reading import (
     confirms,
 )
 from ppcd.charge.wording import TEMPLATES
-from ppcd.charge.words import NO_WORD, WORDS, YES_WORD
+from ppcd.charge.words import NO_WORD, SIGNS, WORDS, YES_WORD
 
 READER = Reader()
 YES, NO, STOP, UNCLEAR = Verdict.YES, Verdict.NO, Verdict.STOP, Verdict.UNCLEAR
@@ -321,6 +322,41 @@ def test_look_alikes_of_three_alphabets_are_one_letter() -> None:
         assert reader.read(word.replace(letter, look_alike).upper()).verdict is YES
     for other in "dfgjlnqrsuvwz":
         assert verdict(f"{other}а") is (YES if other == "d" else UNCLEAR)
+
+
+# The page for operators.
+
+PAGE = Path(__file__).parents[2] / "docs" / "reading-replies.md"
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """The cells of the table below a heading of the page."""
+    section = PAGE.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.split("\n") if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def test_the_page_for_operators_has_the_words_that_are_read() -> None:
+    tables = {**WORDS, "any": SIGNS}
+    assert [row[0] for row in rows_of("The words")] == list(tables)
+    for language, *cells in rows_of("The words"):
+        table = tables[language]
+        listed = [", ".join(sorted(words)) for words in (table.yes, table.no, table.stop)]
+        assert cells == listed
+
+
+def test_the_examples_for_operators_are_read_as_the_page_says() -> None:
+    examples = rows_of("Examples")
+    assert len(examples) > 30
+    for text, said, number, _ in examples:
+        reading = READER.read(text.strip("`"))
+        assert (reading.verdict, reading.number or "") == (said, number), text
+    assert {said for _, said, _, _ in examples} == set(Verdict)
+
+
+def test_the_page_for_operators_names_every_rule() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert not [rule for rule in Rule if f"`{rule}`" not in page]
 
 
 # Configuring the words.

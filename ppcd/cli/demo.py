@@ -26,12 +26,12 @@ from ppcd.sim.demo import DEMO_KEY, DEMO_SECRET, Addresses, Outside, OutsideOpti
 from ppcd.sim.postgres import Postgres, PostgresError
 from ppcd.sim.smsc import Smsc, SmscOptions
 from ppcd.store import migrate, registers
-from ppcd.store.lanes import Direct, StoreError
+from ppcd.store.lanes import Direct, StoreError, single
 from ppcd.store.registers import TariffRow, Unknown
 from ppcd.store.sql import Cursor
 
 DATABASE: Final = "ppcd"
-SMPP_PASSWORD: Final = "demo"
+SMPP_PASSWORD: Final = "demo"  # noqa: S105  # of the simulated SMSC
 TARIFFS: Final = (
     TariffRow("gold-250", 2_500, "UAH", "250 gold", None),
     TariffRow("gold-500", 5_000, "UAH", "500 gold", None),
@@ -87,7 +87,9 @@ def run(args: argparse.Namespace) -> int:
         raise Failed(str(exc)) from exc
     try:
         _prepare(postgres)
-        return _Demo(host, port, data, postgres).run()
+        from twisted.internet import reactor
+
+        return _Demo(reactor, host, port, data=data, postgres=postgres).run()
     except StoreError as exc:
         raise Failed(f"the embedded database: {exc}") from exc
     finally:
@@ -118,17 +120,22 @@ def _data_dir(given: str | None) -> Path:
 def _prepare(postgres: Postgres) -> None:
     """Database, schema, partner and tariffs: what an operator does by hand, once."""
     with Direct(postgres.dsn("postgres")) as direct:
-        direct.run(_create_database)
+        if not direct.run(_has_database):
+            direct.run(_create_database)
     dsn = postgres.dsn(DATABASE)
     migrate.migrate(dsn)
     with Direct(dsn) as direct:
         direct.run(_register)
 
 
-def _create_database(cur: Cursor) -> None:
+def _has_database(cur: Cursor) -> bool:
     found = cur.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
-    if found is None:
-        cur.execute(f"CREATE DATABASE {DATABASE}")
+    return found is not None
+
+
+@single  # CREATE DATABASE wants no transaction around it
+def _create_database(cur: Cursor) -> None:
+    cur.execute(f"CREATE DATABASE {DATABASE}")
 
 
 def _register(cur: Cursor) -> None:
@@ -173,10 +180,10 @@ class _NodeProcess(ProcessProtocol):
 class _Demo:
     """The demo while it runs."""
 
-    def __init__(self, host: str, port: int, data: Path, postgres: Postgres) -> None:
-        from twisted.internet import reactor
-
-        self._reactor: Any = reactor
+    def __init__(
+        self, reactor: Any, host: str, port: int, *, data: Path, postgres: Postgres
+    ) -> None:
+        self._reactor = reactor
         self._data = data
         self._postgres = postgres
         self._smsc = Smsc(

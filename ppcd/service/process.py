@@ -29,6 +29,8 @@ log = Logger(namespace="ppcd.service")
 
 STATUS_S: Final = 5.0
 EXIT_FAILED: Final = 1
+#: Ctrl-C reaches a whole group of processes, and a parent then passes it on: that is one wish.
+SAME_WISH_S: Final = 1.0
 
 
 class Process:
@@ -49,6 +51,7 @@ class Process:
         self._reactor = reactor
         self._set_log_levels = set_log_levels
         self._stopping = False
+        self._stopping_since = 0.0
         self.metrics = Metrics(version=__version__)
         count_logs(self.metrics)
         self._systemd = ServiceManager.from_environment(now=time.monotonic)
@@ -109,6 +112,7 @@ class Process:
         if self._stopping:
             return
         self._stopping = True
+        self._stopping_since = self._reactor.seconds()
         self._systemd.stopping("draining")
         log.info("stopping")
         try:
@@ -128,6 +132,8 @@ class Process:
         self._reactor.callFromThread(self._told_to_stop)
 
     def _told_to_stop(self) -> None:
+        if self._stopping and self._reactor.seconds() - self._stopping_since < SAME_WISH_S:
+            return
         if self._stopping:
             log.warn("told to stop again: leaving at once")
             self.exit_code = EXIT_FAILED

@@ -35,6 +35,7 @@ __all__ = [
     "PINNED",
     "Broken",
     "Busy",
+    "Closing",
     "Cursor",
     "Direct",
     "Immediate",

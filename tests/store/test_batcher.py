@@ -15,6 +15,7 @@ from ppcd.store.batcher import Batcher
 from ppcd.store.lanes import (
     Broken,
     Busy,
+    Closing,
     Cursor,
     Lanes,
     NotApplied,
@@ -147,6 +148,8 @@ def test_waiting_is_bounded_and_nothing_is_no_work() -> None:
     assert isinstance(result_of(batcher.submit([3, 4])), Busy)
     batcher.submit([3])
     assert batcher.waiting == 3
+    batcher.close()
+    assert isinstance(result_of(batcher.submit([5])), Closing)
 
 
 @pytest.mark.parametrize("why", [NotApplied("x"), OutcomeUnknown("x"), LookupError("bug")])

@@ -77,6 +77,23 @@ def test_a_table_in_use_is_waited_for_briefly(
             migrate.migrate(bare_database, migrations=[FIRST, SECOND])
 
 
+def test_a_migration_that_another_one_keeps_waiting_says_so(
+    bare_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "_TURN_TIMEOUT", "50ms")
+    with psycopg.connect(bare_database) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [migrate._LOCK])
+        with pytest.raises(SchemaError, match="another migration is running"):
+            migrate.migrate(bare_database, migrations=[FIRST])
+
+
+def test_a_connection_lost_in_a_file_claims_nothing_about_it(bare_database: str) -> None:
+    fatal = Migration(1, "fatal", "SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(SchemaError, match="lost in migration 0001_fatal: run it again"):
+        migrate.migrate(bare_database, migrations=[fatal])
+    assert standing(bare_database, [FIRST]) is Standing.BEHIND
+
+
 def test_two_nodes_migrating_at_once_apply_each_file_once(bare_database: str) -> None:
     slow = Migration(1, "slow", "CREATE TABLE s (); SELECT pg_sleep(0.2);")
     done: list[list[Migration]] = []

@@ -27,7 +27,7 @@ from ppcd.store.session import Session
 from tests.postgres import a_server, query
 from tests.store.proxy import Cut, Proxy
 
-QUICK = Limits(statement_s=0.3, lock_s=0.1, commit_s=0.3, grace_s=0.3)
+QUICK = Limits(statement_s=1.0, lock_s=0.2, commit_s=2.0, grace_s=0.5)
 
 
 def insert(cur: Cursor, number: int) -> int:
@@ -341,7 +341,7 @@ def test_the_pinned_profile_and_the_limits_are_in_force(table: str) -> None:
 
     with Direct(table, profile=PINNED, limits=QUICK) as direct:
         assert direct.run(settings) == [
-            ("force_generic_plan", "off", "off", "off", "300ms", "100ms", "ppcd")
+            ("force_generic_plan", "off", "off", "off", "1s", "200ms", "ppcd")
         ]
     with Direct(table + " application_name=mine") as direct:
         assert direct.run(settings)[0][::6] == ("auto", "mine")
@@ -426,7 +426,7 @@ def waiting_for_standby(dsn: str) -> int:
 def test_a_commit_without_an_answer_is_left_and_never_cancelled(
     without_standby: str, transaction: Callable[[Cursor, int], int]
 ) -> None:
-    limits = Limits(statement_s=0.3, commit_s=0.3, lock_s=0.1, grace_s=0.1)
+    limits = Limits(statement_s=0.5, commit_s=0.5, lock_s=0.2, grace_s=0.5)
     session = Session(without_standby, limits=limits)
     with pytest.raises(OutcomeUnknown, match="no answer"):
         session.run(transaction, 1)

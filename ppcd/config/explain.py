@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from annotated_types import Ge, Gt, Le, Len, Lt, MaxLen, MinLen
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from ppcd.config.document import Document, Loc, Problem
 from ppcd.config.models import models_at
@@ -30,6 +28,7 @@ BOUNDS: Final = {
     "less_than",
     "less_than_equal",
 }
+LIMITS: Final = ("ge", "gt", "le", "lt", "min_length", "max_length")
 LENGTHS: Final = {"string_too_short", "string_too_long", "too_short", "too_long"}
 SENTENCES: Final[Mapping[str, str]] = {
     "string_type": "must be text",
@@ -72,8 +71,6 @@ def _explain(document: Document, model: type[BaseModel], error: Any) -> Problem:
         message = _bounds(_metadata(model, loc), error) + got
     elif kind in {"literal_error", "enum"}:
         message = f"must be one of {str(error['ctx']['expected']).replace(chr(39), '')}{got}"
-    elif kind in {"union_tag_invalid", "union_tag_not_found"}:
-        message = _union_tag(error)
     elif kind == "string_pattern_mismatch":
         message = _form(model, loc) + got
     elif kind in SENTENCES:
@@ -108,65 +105,28 @@ def _form(model: type[BaseModel], loc: Loc) -> str:
     return "has not the form that it must have"
 
 
-def _union_tag(error: Any) -> str:
-    context = error["ctx"]
-    key = str(context.get("discriminator", "")).strip("'")
-    if "expected_tags" not in context:
-        return f"must have the key {key}"
-    expected = str(context["expected_tags"]).replace("'", "")
-    return f"{key} must be one of {expected}, got {shown(context['tag'])}"
-
-
 def _bounds(metadata: list[Any], error: Any) -> str:
-    """`must be between 1 and 100`, from both bounds of the field."""
-    text = error["type"] in LENGTHS
-    low: Any = None
-    high: Any = None
-    above = below = False
-    for mark in _flat(metadata):
-        if isinstance(mark, Len | MinLen) and text:
-            low = mark.min_length
-        if isinstance(mark, Len | MaxLen) and text:
-            high = mark.max_length
-        if isinstance(mark, Ge):
-            low = mark.ge
-        if isinstance(mark, Gt):
-            low, above = mark.gt, True
-        if isinstance(mark, Le):
-            high = mark.le
-        if isinstance(mark, Lt):
-            high, below = mark.lt, True
-    context = error["ctx"]
-    if low is None and high is None:
-        low = context.get("ge", context.get("min_length", context.get("gt")))
-        high = context.get("le", context.get("max_length", context.get("lt")))
-    unit = ""
-    if text:
-        unit = " entries" if error["type"] in {"too_short", "too_long"} else " characters"
-    if text and not low and high is None:
-        return "must not be empty"
-    if text and low == 1 and high is None:
-        return "must not be empty"
-    return f"must be {_range(low, high, above=above, below=below)}{unit}"
-
-
-def _range(low: Any, high: Any, *, above: bool, below: bool) -> str:
-    least = None if low is None else f"{'above' if above else 'at least'} {low}"
-    most = None if high is None else f"{'below' if below else 'at most'} {high}"
-    if low is not None and high is not None and not above and not below:
-        return f"between {low} and {high}"
-    return " and ".join(filter(None, (least, most)))
-
-
-def _flat(metadata: list[Any]) -> Iterator[Any]:
-    """Constraints, also those inside a FieldInfo or StringConstraints."""
+    """`must be between 1 and 100`, from both bounds of the key where it has them."""
+    # The error tells the bound that was hit; the field knows the other one too.
+    limits = {name: error["ctx"].get(name) for name in LIMITS}
     for mark in metadata:
-        if isinstance(mark, FieldInfo):
-            yield from _flat(mark.metadata)
-        elif getattr(mark, "min_length", None) is not None and not isinstance(mark, Len | MinLen):
-            yield MinLen(mark.min_length)
-        else:
-            yield mark
+        limits |= {name: at for name in LIMITS if (at := getattr(mark, name, None)) is not None}
+    if error["type"] in LENGTHS:
+        low, high = limits["min_length"], limits["max_length"]
+        if low == 1 and high is None:
+            return "must not be empty"
+        unit = " entries" if error["type"] in {"too_short", "too_long"} else " characters"
+    else:
+        low, high, unit = limits["ge"], limits["le"], ""
+    if low is not None and high is not None:
+        return f"must be between {low} and {high}{unit}"
+    said = [
+        f"at least {low}" if low is not None else "",
+        f"above {limits['gt']}" if limits["gt"] is not None else "",
+        f"at most {high}" if high is not None else "",
+        f"below {limits['lt']}" if limits["lt"] is not None else "",
+    ]
+    return f"must be {' and '.join(words for words in said if words)}{unit}"
 
 
 def _metadata(model: type[BaseModel], loc: Loc) -> list[Any]:

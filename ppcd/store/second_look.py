@@ -104,7 +104,9 @@ def look_again(
     `untrusted` names the links whose replies are only recorded. No two replies of a batch have the
     same key.
     """
-    before = settled_before(cur, batch) if repeat else {}
+    # Always, not in repeats alone: a repeated confirmation may have waited for its first run and
+    # found the rows gone without seeing, in its one snapshot, that it was this node who took them.
+    before = settled_before(cur, batch)
     if before:
         left = [r for r in batch if r.reply_id not in before]
         rest = look_again(

@@ -335,7 +335,7 @@ class Session:
                     self._end(End.INCOMPLETE_PDU)
                 case Due.DRAIN_LATE:
                     self._depart(now)
-                case Due.UNBIND_LATE:
+                case _:  # UNBIND_LATE
                     self._end(End.UNBIND_UNANSWERED)
         if self.state is not State.CLOSED:
             self._events.extend([Expired(token) for token in self.outbox.expired(now)])

@@ -58,10 +58,11 @@ class Wire:
 
 
 def done(awaitable: Any) -> Any:
-    """The result of a coroutine that needs to wait for nothing."""
+    """The result of a coroutine or Deferred that has nothing to wait for any more."""
     results: list[Any] = []
     failures: list[Any] = []
-    Deferred.fromCoroutine(awaitable).addCallbacks(results.append, failures.append)
+    waited = awaitable if isinstance(awaitable, Deferred) else Deferred.fromCoroutine(awaitable)
+    waited.addCallbacks(results.append, failures.append)
     if failures:
         failures[0].raiseException()
     assert results, "still waiting"

@@ -4,6 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
 from ppcd.http.client import Answer, Client
 from ppcd.sim.demo import Outside, OutsideOptions
 from tests.sim.fake_node import FakeNode
@@ -64,3 +68,21 @@ class Demo:
 
     async def webhooks(self) -> list[dict[str, Any]]:
         return json.loads((await self.ask("GET", "/sim/partner/webhooks")).body)
+
+
+class Raw(Protocol):
+    """Keeps what comes until the connection ends; `seen` fires when `awaited` is among it."""
+
+    def __init__(self, awaited: bytes = b"") -> None:
+        self.data = b""
+        self.seen: Deferred[None] = Deferred()
+        self.over: Deferred[bytes] = Deferred()
+        self._awaited = awaited
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+        if self._awaited in self.data and not self.seen.called:
+            self.seen.callback(None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.over.callback(self.data)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -83,6 +84,13 @@ def test_a_taken_port_is_one_line_and_1(start: Start) -> None:
     _, errors = second.communicate(timeout=10)
     assert second.returncode == 1
     assert len(errors.splitlines()) == 1
+
+
+def test_the_token_file_is_read(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    program = start("--http", "127.0.0.1:0", "--token-file", str(tmp_path / "token")).ready()
+    with pytest.raises(HTTPError, match="401"):
+        program.debit("1")
 
 
 @pytest.mark.parametrize(

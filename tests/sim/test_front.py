@@ -11,14 +11,13 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import Protocol, connectionDone
 
 from ppcd.http.client import Client, NoAnswer
 from ppcd.sim.demo import Outside, OutsideOptions
 from ppcd.sim.front import Front
 from ppcd.sim.web import Answer, App, Drop, Hang, Request, Response, Route, Server, Stream
 from tests.sim.fake_node import PAYMENTS
-from tests.sim.outside import Demo
+from tests.sim.outside import Demo, Raw
 
 
 @pytest_twisted.async_yield_fixture
@@ -253,20 +252,6 @@ async def test_accounts_and_webhooks_survive_a_restart(reactor: Any, tmp_path: P
     account = json.loads((await second.ask("GET", "/sim/billing/accounts/380971234567")).body)
     assert account["balance_minor"] == 97_500
     await second.stop()
-
-
-class Raw(Protocol):
-    """Keeps what comes until the connection ends."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.over: Deferred[bytes] = Deferred()
-
-    def dataReceived(self, data: bytes) -> None:
-        self.data += data
-
-    def connectionLost(self, reason: Any = connectionDone) -> None:
-        self.over.callback(self.data)
 
 
 class Caller:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 
 from ppcd.sim.orders import e164
 from ppcd.sim.web import Drop, json_response
 from tests.sim.fake_node import signed
-from tests.sim.outside import PHONE, Demo
+from tests.sim.outside import PHONE, Demo, Raw
 
 
 @pytest_twisted.async_yield_fixture
@@ -130,6 +131,43 @@ async def test_a_refused_payment_tells_the_apis_own_word(
     answer = await demo.ask("POST", "/shop/orders", {"tariff": "gold-250", "phone": PHONE})
     assert answer.status == 409
     assert json.loads(answer.body) == {"error": code}
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_operator_that_is_gone_is_told_as_unreachable(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ppcd.sim.shop.RETRY_S", 0.01)
+    order = await demo.order()
+    await demo.node.server.stop()
+    answer = await demo.ask("POST", "/shop/orders", {"tariff": "gold-250", "phone": PHONE})
+    assert (answer.status, json.loads(answer.body)) == (502, {"error": "UNREACHABLE"})
+    state = await demo.ask("GET", f"/shop/orders/{order['order']}")
+    assert json.loads(state.body)["progress"] == "waiting"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_silent_stream_beats(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ppcd.sim.shop.BEAT_S", 0.01)
+    order = await demo.order()
+    reader = Raw(awaited=b": still here")
+    endpoint = TCP4ClientEndpoint(demo.node.reactor, "127.0.0.1", demo.outside.front.port)
+    await connectProtocol(endpoint, reader)
+    path = f"/shop/orders/{order['order']}/events"
+    reader.transport.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await reader.seen
+    reader.transport.loseConnection()
+    await reader.over
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_shop_forgets_its_oldest_orders_first(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ppcd.sim.shop.ORDERS_MAX", 1)
+    first, second = await demo.order(), await demo.order()
+    assert (await demo.ask("GET", f"/shop/orders/{first['order']}")).status == 404
+    assert (await demo.ask("GET", f"/shop/orders/{second['order']}")).status == 200
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,12 @@ from ppcd.cli.partners import hash_key
 from ppcd.http.client import Client, NoAnswer, NotSent
 from ppcd.sim.demo import DEMO_KEY, DEMO_SECRET, Addresses, Outside, OutsideOptions
 from ppcd.sim.postgres import Postgres, PostgresError
-from ppcd.sim.smsc import Smsc, SmscOptions
 from ppcd.store import migrate, registers
 from ppcd.store.lanes import Direct, StoreError, single
 from ppcd.store.registers import TariffRow, Unknown
 from ppcd.store.sql import Cursor
 
 DATABASE: Final = "ppcd"
-SMPP_PASSWORD: Final = "demo"  # noqa: S105  # of the simulated SMSC
 TARIFFS: Final = (
     TariffRow("gold-250", 2_500, "UAH", "250 gold", None),
     TariffRow("gold-500", 5_000, "UAH", "500 gold", None),
@@ -48,7 +46,7 @@ links:
   main:
     host: $smsc_host
     port: $smsc_port
-    system_id: ppcd
+    system_id: $system_id
     password_file: $password_file
     window_max: 100
 routes:
@@ -65,6 +63,7 @@ billing:
     abilities: {idempotent: true, queryable: true, stores_refusals: true, quiet_period_s: 10}
     answer:
       not_processed_statuses: [503]
+      echoes: {key: key, amount_minor: amount_minor, currency: currency}
       reasons:
         insufficient: INSUFFICIENT_FUNDS
         barred: SERVICE_DENIED
@@ -186,14 +185,9 @@ class _Demo:
         self._reactor = reactor
         self._data = data
         self._postgres = postgres
-        self._smsc = Smsc(
-            self._reactor,
-            SmscOptions(accounts={"ppcd": SMPP_PASSWORD}, data_dir=data),
-        )
         self._outside = Outside(
             self._reactor,
             OutsideOptions(http_host=host, http_port=port, data_dir=data),
-            smsc=self._smsc,
         )
         self._config = data / "ppcd.yaml"
         self._log = (data / "node.log").open("ab", buffering=0)
@@ -243,13 +237,14 @@ class _Demo:
 
     def _write_config(self, addresses: Addresses, partner_port: int, operations_port: int) -> None:
         password_file = self._data / "smpp-password"
-        _write_private(password_file, SMPP_PASSWORD)
+        _write_private(password_file, addresses.password)
         _write_private(
             self._config,
             _CONFIG.substitute(
                 dsn=self._postgres.dsn(DATABASE).replace("\\", "\\\\").replace('"', '\\"'),
                 smsc_host=addresses.smsc_host,
                 smsc_port=addresses.smsc_port,
+                system_id=addresses.system_id,
                 password_file=password_file,
                 billing_url=addresses.billing_url,
                 partner_port=partner_port,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from ppcd.smpp import (
     Accepted,
@@ -10,6 +13,7 @@ from ppcd.smpp import (
     Command,
     End,
     Link,
+    LinkSettings,
     LinkState,
     NotSent,
     Oddity,
@@ -23,9 +27,12 @@ from ppcd.smpp import (
     build,
     encode,
 )
+from ppcd.smpp.driver import Driver
+from ppcd.smpp.events import Event
 from tests.conftest import Criticals
 from tests.smpp.conversation import a_deliver, an_answer
-from tests.smpp.links import Scene, a_prompt
+from tests.smpp.links import App, Fixed, Scene, a_prompt
+from tests.smpp.wire import Network
 
 
 def silent(peer: Peer, pdu: Pdu) -> None:
@@ -656,6 +663,29 @@ def test_an_error_of_ours_drops_the_connection_and_nothing_else(criticals: Criti
     scene.down()
 
 
+def test_an_error_of_ours_after_we_closed_changes_nothing(criticals: Criticals) -> None:
+    scene = Scene().up()
+    bind = scene.link._binds[0]
+    happened = bind.happened
+
+    def broken(driver: Driver, events: list[Event], read_at: float) -> None:
+        happened(driver, events, read_at)
+        if driver.session.state is not State.CLOSED:
+            driver.end(End.DROPPED)
+            driver.write_raw(b"too late")
+            raise ZeroDivisionError("a bug in the owner")
+
+    bind.happened = broken  # type: ignore[method-assign]
+    scene.smsc.peer.send(a_deliver(1))
+    scene.network.turn()
+    del bind.happened
+    assert scene.network.links[0][0].aborted
+    assert len(criticals.take()) == 1
+    scene.network.wait(5.0)
+    assert scene.link.bound
+    scene.down()
+
+
 def test_an_error_of_ours_before_anything_was_said(criticals: Criticals) -> None:
     scene = Scene()
     bind = scene.link._binds[0]
@@ -684,6 +714,34 @@ def test_an_error_of_ours_while_time_passes(criticals: Criticals) -> None:
     assert scene.link.bound
     assert scene.link._binds[0].failures == 1
     scene.down()
+
+
+def test_a_link_needs_nobody_to_tell() -> None:
+    network = Network()
+    link = Link(
+        LinkSettings(name="acme", host="smsc.example", port=2775, system_id="ppcd"),
+        reactor=network,
+        inbound=App(),
+        random=Fixed(),
+        endpoint=network,
+    )
+    link.drop()
+    link.start()
+    link.stop()
+    network.turn()
+    assert link.state is LinkState.STOPPED
+
+
+def test_a_transport_without_tcp_is_good_enough() -> None:
+    scene = Scene()
+    driver = scene.smsc.listener.accept(None)
+    assert driver is not None
+    transport = StringTransport()
+    driver.makeConnection(transport)
+    driver.dataReceived(encode(Pdu(Command.ENQUIRE_LINK, 0, 7)))
+    assert len(transport.value()) == 16
+    driver.connectionLost(Failure(ConnectionDone()))
+    assert scene.network.getDelayedCalls() == []
 
 
 def test_a_state_named_bound_is_the_only_one_that_sends() -> None:

@@ -391,6 +391,7 @@ def test_a_batch_is_answered_in_one_piece_each_with_its_status() -> None:
     (requested,) = talk.hear(a_deliver(1), a_deliver(2), build(Command.DATA_SM, sequence=3))
     assert isinstance(requested, Requested)
     assert len(requested.batch) == 3
+    assert requested.batch.pdus is requested.batch.pdus
     assert talk.session.owed.unanswered == 3
     talk.session.answer(requested.batch, [0, Status.ESME_RSYSERR, 0], talk.now)
     octets = talk.session.data_to_send()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _log = Logger(namespace="ppcd.http")
 
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 #: The status an access log gives a request whose client did not wait.
 CLIENT_GONE: Final = 499
 
@@ -35,7 +36,7 @@ class Seen:
     """One answered request, for metrics and the access log. `route` is from a closed set."""
 
     route: str  #: a template, "(none)" for no such path, "(refused)" for what was no request
-    method: str
+    method: str  #: "other" for one that no route has, "-" for what was no request
     status: int  #: CLIENT_GONE when the client went away first
     seconds: float
     peer: str
@@ -84,8 +85,10 @@ class Exchange:
         self._method = "-"
         self._template = "(none)"
         self._started = 0.0
+        self._request: Request | None = None
         self._running: Deferred[None] | None = None
         self._answering = False
+        self._observed = False
 
     # -- what the parser calls
 
@@ -138,8 +141,12 @@ class Exchange:
 
     def connectionLost(self, reason: Failure) -> None:
         self._channel = None
-        if self._running is not None:
+        if self._running is None:
+            return
+        if self._answering or self._may_cancel:
             self._running.cancel()
+        else:
+            self._observe(CLIENT_GONE)
 
     # -- handling
 
@@ -155,13 +162,25 @@ class Exchange:
 
     def time_is_up(self) -> None:
         """The handler's deadline, or the peer's for reading a streamed answer."""
-        if self._answering and self._channel is not None:
+        if self._channel is None or self._running is None:
+            return
+        if self._answering:
             self._channel.abort()
-        elif self._running is not None:
+        elif self._may_cancel:
             self._running.cancel()
+        else:
+            self._answer(self._site.error(503, self._request))
+
+    @property
+    def _may_cancel(self) -> bool:
+        """Whether work may stop half-way. Not where a request changes something: what is committed
+        already must still be followed up, whoever left meanwhile.
+        """
+        return self._method in ("GET", "HEAD")
 
     def _handle(self, route: Route, request: Request) -> None:
         assert self._channel is not None
+        self._request = request
         if route.deadline_s is not None:
             self._channel.deadline(route.deadline_s)
         running = Deferred.fromCoroutine(self._run(route, request))
@@ -263,8 +282,12 @@ class Exchange:
             self._channel.abort()
 
     def _observe(self, status: int) -> None:
+        if self._observed:
+            return  # answered for it already, when its time was up or its client left
+        self._observed = True
         seconds = self._site.reactor.seconds() - self._started
-        self._site.observe(Seen(self._template, self._method, status, seconds, self._peer))
+        method = self._method if self._method in _METHODS else "other"
+        self._site.observe(Seen(self._template, method, status, seconds, self._peer))
 
 
 @implementer(IPushProducer)

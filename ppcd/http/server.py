@@ -1,7 +1,8 @@
 """A hardened HTTP/1.1 server: Twisted's parser behind limits that it lacks.
 
 Owns deadlines, sizes, connection counts and the rule that every error is JSON. Handlers are
-coroutines; a client that goes away cancels its handler. Knows nothing of what is served.
+coroutines. A client that goes away, or a deadline, cancels the handler of a GET; others run to
+their end without an audience. Knows nothing of what is served.
 """
 
 from collections import Counter
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from enum import Enum, auto
 from functools import partial
+from ipaddress import IPv6Address
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
-from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
@@ -57,6 +59,8 @@ class _Phase(Enum):
 _LINGER_S = 1.0
 #: From closing to aborting: a peer that never reads must not hold the descriptor.
 _CLOSE_S = 5.0
+#: "Content-Length:" and twenty digits, with room for blanks.
+_LENGTH_LINE_MAX = 50
 
 
 class Channel(HTTPChannel):
@@ -88,6 +92,8 @@ class Channel(HTTPChannel):
         match self._phase:
             case _Phase.HANDLING:
                 self.requests[0].time_is_up()
+                if self._phase is _Phase.HANDLING:
+                    self.wait(_Phase.CLOSING, _CLOSE_S)  # it would not be cancelled
             case _Phase.STREAMING:
                 pass
             case _Phase.CLOSING:
@@ -140,6 +146,14 @@ class Channel(HTTPChannel):
             self.refuse(400)  # RFC 9112 5.2: folded headers are for smugglers
             return
         super().lineReceived(line)  # type: ignore[no-untyped-call]
+
+    def headerReceived(self, line: bytes) -> bool:
+        # More digits than Python converts would be an exception in the parser.
+        if len(line) > _LENGTH_LINE_MAX and line[:15].lower() == b"content-length:":
+            self.refuse(413)
+            return False
+        fine: bool = super().headerReceived(line)  # type: ignore[no-untyped-call]
+        return fine
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self.refuse(431)
@@ -226,12 +240,36 @@ class Channel(HTTPChannel):
         if self._phase in (_Phase.IDLE, _Phase.HEADERS) and not self._refused:
             self.close()
 
+    def hurry(self) -> None:
+        """The time for answers is over."""
+        if self._phase in (_Phase.HANDLING, _Phase.STREAMING):
+            self.requests[0].time_is_up()
+        else:
+            self.close()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.site.disconnected(self)
+
+
+class _TurnedAway(Protocol):
+    """A connection too many. Not None from the factory: a TLS wrapper could not close that."""
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+
+def _network(host: str) -> str:
+    """What counts as one address: of IPv6 the /64, which is the least that anybody has."""
+    if ":" not in host:
+        return host
+    address = IPv6Address(host.partition("%")[0])
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return address.exploded[:19]
 
 
 _http_date = partial(formatdate, usegmt=True)
@@ -267,16 +305,16 @@ class Site(ServerFactory):
         self._channels: dict[Channel, Deferred[None]] = {}
         self._from_address: Counter[str] = Counter()
 
-    def buildProtocol(self, addr: IAddress | None) -> Channel | None:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
         host = getattr(addr, "host", "")
         limits = self.limits
         if self.stopping or len(self._channels) >= limits.connections_max:
-            return None
+            return _TurnedAway()
         if (
             host not in limits.trusted_addresses
-            and self._from_address[host] >= limits.connections_per_address_max
+            and self._from_address[_network(host)] >= limits.connections_per_address_max
         ):
-            return None
+            return _TurnedAway()
         channel = Channel()
         channel.site = self
         return channel
@@ -288,12 +326,13 @@ class Site(ServerFactory):
 
     def connected(self, channel: Channel) -> None:
         self._channels[channel] = Deferred()
-        self._from_address[channel.peer_host] += 1
+        self._from_address[_network(channel.peer_host)] += 1
 
     def disconnected(self, channel: Channel) -> None:
-        self._from_address[channel.peer_host] -= 1
-        if not self._from_address[channel.peer_host]:
-            del self._from_address[channel.peer_host]
+        network = _network(channel.peer_host)
+        self._from_address[network] -= 1
+        if not self._from_address[network]:
+            del self._from_address[network]
         self._channels.pop(channel).callback(None)
 
     def date(self) -> bytes:
@@ -304,15 +343,19 @@ class Site(ServerFactory):
         return self._date[1]
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new requests, let those in hand end, cut what is left after `grace_s`."""
+        """Refuse new requests, let those in hand end; after `grace_s` they are told 503."""
         self.stopping = True
         for channel in list(self._channels):
             channel.stop()
-        timer = self.reactor.callLater(grace_s, self._cut)
+        timers = [
+            self.reactor.callLater(grace_s, self._each, Channel.hurry),
+            self.reactor.callLater(grace_s + _LINGER_S, self._each, Channel.abort),
+        ]
         await DeferredList(list(self._channels.values()))
-        if timer.active():
-            timer.cancel()
+        for timer in timers:
+            if timer.active():
+                timer.cancel()
 
-    def _cut(self) -> None:
+    def _each(self, act: Callable[[Channel], None]) -> None:
         for channel in list(self._channels):
-            channel.abort()
+            act(channel)

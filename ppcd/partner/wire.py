@@ -103,7 +103,7 @@ class PaymentAmount(_Object):
     charging_information: ChargingInformation
     charging_meta_data: Annotated[ChargingMetaData | None, _Optional] = None
     payment_details: Annotated[
-        Annotated[list[PaymentItem], Field(min_length=1, max_length=200)] | None, _Optional
+        Annotated[list[PaymentItem], Field(min_length=1, max_length=100)] | None, _Optional
     ] = None
 
 

@@ -2,12 +2,12 @@
 
 import re
 
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from ppcd.http.server import Channel, Site
+from ppcd.http.server import Site
 
 
 class Transport(StringTransport):
@@ -23,12 +23,11 @@ class Peer:
 
     def __init__(self, site: Site, address: str = "192.0.2.1") -> None:
         self._site = site
-        self.address = IPv4Address("TCP", address, 40000)
-        channel = site.buildProtocol(self.address)
-        self.channel: Channel | None = channel
+        kind = IPv6Address if ":" in address else IPv4Address
+        self.address = kind("TCP", address, 40000)
+        self.channel = site.buildProtocol(self.address)
         self.transport = Transport(peerAddress=self.address)
-        if channel is not None:
-            channel.makeConnection(self.transport)
+        self.channel.makeConnection(self.transport)
 
     def sends(self, data: bytes) -> None:
         if not self.transport.disconnecting:

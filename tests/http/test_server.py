@@ -25,12 +25,15 @@ class _World:
         self.requests: list[Request] = []
         self.slow: Deferred[None] = Deferred()
         self.cancelled: list[str] = []
+        self.finished: list[str] = []
         router = Router()
         router.add("GET", "/hello", self._hello)
         router.add("POST", "/echo", self._echo)
         router.add("GET", "/things/{thingId}", self._hello)
         router.add("GET", "/things/special", self._echo)
         router.add("GET", "/slow", self._slow, deadline_s=5.0)
+        router.add("POST", "/slow", self._slow, deadline_s=5.0)
+        router.add("GET", "/stubborn", self._stubborn)
         router.add("GET", "/broken", self._broken)
         router.add("GET", "/bad-header", self._bad_header)
         router.add("GET", "/empty", self._empty)
@@ -62,7 +65,19 @@ class _World:
         except CancelledError:
             self.cancelled.append(request.path)
             raise
+        self.finished.append(request.path)
         return Response(200, body=b"at last")
+
+    async def _stubborn(self, request: Request) -> Response:
+        waiting: Deferred[None] = Deferred()
+        self.slow.chainDeferred(waiting)
+        for _ in range(3):
+            try:
+                await waiting
+            except CancelledError:
+                waiting = Deferred()
+                self.slow.chainDeferred(waiting)
+        return Response(200)
 
     async def _broken(self, request: Request) -> Response:
         raise RuntimeError("a secret of the house")
@@ -215,6 +230,10 @@ def test_no_content_has_no_length(world: _World) -> None:
         (b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n", 413),
         (b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000000\r\n\r\n", 413),
+        (
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %s\r\nX: y\r\n\r\n" % (b"1" * 5000),
+            413,
+        ),
         (
             b"POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
             b"Content-Length: 65537\r\n\r\n",
@@ -373,6 +392,50 @@ def test_a_client_that_leaves_cancels_its_handler(world: _World) -> None:
     assert world.clock.getDelayedCalls() == []
 
 
+def test_what_changes_something_is_not_cancelled_by_a_client_that_leaves(world: _World) -> None:
+    peer = world.peer()
+    peer.sends(b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+    peer.hangs_up()
+    assert world.cancelled == []
+    assert [(seen.route, seen.status) for seen in world.seen] == [("/slow", CLIENT_GONE)]
+    world.slow.callback(None)
+    assert world.finished == ["/slow"]
+    assert len(world.seen) == 1
+
+
+def test_what_changes_something_runs_on_after_its_deadline(world: _World) -> None:
+    peer = world.peer()
+    peer.sends(b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+    world.clock.advance(5)
+    assert peer.answer()[0] == 503
+    assert world.cancelled == []
+    peer.sends(GET)
+    assert peer.answer()[0] == 200
+    world.slow.callback(None)
+    assert world.finished == ["/slow"]
+    assert peer.got() == b""
+    assert [seen.status for seen in world.seen] == [503, 200]
+
+
+def test_a_handler_that_will_not_be_cancelled_loses_its_client(world: _World) -> None:
+    peer = world.peer()
+    peer.sends(b"GET /stubborn HTTP/1.1\r\nHost: a\r\n\r\n")
+    world.clock.advance(30)
+    assert not peer.closed
+    world.clock.advance(5)
+    assert peer.transport.aborted
+    peer.hangs_up()
+    world.slow.callback(None)
+    assert world.clock.getDelayedCalls() == []
+
+
+def test_unknown_methods_are_not_repeated_in_logs(world: _World) -> None:
+    peer = world.peer()
+    peer.sends(b"X" * 3000 + b" /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert peer.answer()[0] == 405
+    assert world.seen[0].method == "other"
+
+
 def test_what_an_answer_took_is_observed(world: _World) -> None:
     peer = world.peer("198.51.100.7")
     peer.sends(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -413,14 +476,23 @@ def test_connections_are_capped_in_all_and_by_address() -> None:
     world = _World(Limits(connections_max=5, connections_per_address_max=2,
                           trusted_addresses=frozenset({"192.0.2.9"})))  # fmt: skip
     one, two = world.peer("192.0.2.1"), world.peer("192.0.2.1")
-    assert world.peer("192.0.2.1").channel is None
+    assert world.peer("192.0.2.1").transport.aborted
     for _ in range(3):
-        assert world.peer("192.0.2.9").channel is not None
-    assert world.peer("192.0.2.2").channel is None
+        assert not world.peer("192.0.2.9").closed
+    assert world.peer("192.0.2.2").transport.aborted
     one.hangs_up()
     two.hangs_up()
     assert world.site.connections == 3
-    assert world.peer("192.0.2.1").channel is not None
+    assert not world.peer("192.0.2.1").closed
+
+
+def test_an_ipv6_network_counts_as_one_address() -> None:
+    world = _World(Limits(connections_per_address_max=1))
+    assert not world.peer("2001:db8:1:2::1").closed
+    assert world.peer("2001:db8:1:2:ffff::2").closed
+    assert not world.peer("2001:db8:1:3::1").closed
+    assert not world.peer("::ffff:192.0.2.1").closed
+    assert world.peer("192.0.2.1").closed
 
 
 # -- streamed answers
@@ -508,7 +580,7 @@ def test_stopping_answers_what_is_in_hand_and_closes_the_rest(world: _World) -> 
     assert idle.closed
     assert fresh.closed
     assert not busy.closed
-    assert world.peer().channel is None
+    assert world.peer().transport.aborted
     world.slow.callback(None)
     assert busy.answer()[1]["connection"] == "close"
     assert busy.closed
@@ -523,8 +595,26 @@ def test_stopping_cuts_what_does_not_end(world: _World) -> None:
     busy.sends(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
     stopped = Deferred.fromCoroutine(world.site.stop(3.0))
     world.clock.advance(3)
+    status, headers, _ = busy.answer()
+    assert (status, headers["connection"]) == (503, "close")
+    world.clock.advance(1)
     assert busy.transport.aborted
     busy.hangs_up()
+    assert stopped.called
+    assert world.clock.getDelayedCalls() == []
+
+
+def test_stopping_cuts_streams_and_half_requests(world: _World) -> None:
+    streaming, half = world.peer(), world.peer()
+    streaming.sends(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+    half.sends(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
+    stopped = Deferred.fromCoroutine(world.site.stop(3.0))
+    world.clock.advance(3)
+    assert streaming.transport.aborted
+    assert half.closed
+    streaming.hangs_up()
+    half.hangs_up()
+    assert world.stream_ended == ["ended"]
     assert stopped.called
 
 

@@ -1,5 +1,6 @@
 """What billing's answers mean, in every situation there is, and what a doubt may lead to."""
 
+from dataclasses import FrozenInstanceError, replace
 from itertools import product
 
 import pytest
@@ -13,6 +14,7 @@ from ppcd.charge.debit import (
     REASON_OF_EVENT,
     Abilities,
     Debited,
+    DebitOrder,
     DenialReason,
     Denied,
     Doubt,
@@ -24,12 +26,24 @@ from ppcd.charge.debit import (
     judge,
     resolve_doubt,
 )
+from ppcd.charge.money import Money
+from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import END_STATES, RULES, Effect, Event, State, follow
 
 DEBITED = Debited("ref")
 DENIED = Denied(DenialReason.INSUFFICIENT_FUNDS, "4012")
 NOT_SENT = NotSent("refused", retry_after_s=5)
 UNKNOWN = Unknown("timeout")
+ORDER = DebitOrder(
+    key="1",
+    charge_id=1,
+    attempt=1,
+    msisdn=Msisdn(380971234567),
+    money=Money(2500, "UAH"),
+    merchant="GameX",
+    description="250 gold",
+    repeat=False,
+)
 ANSWERS: list[QueryAnswer] = [DEBITED, DENIED, NOT_SENT, UNKNOWN, NotFound()]
 
 EVERY_ABILITY = [
@@ -105,6 +119,25 @@ def test_a_billing_system_is_trusted_with_nothing_by_default() -> None:
         quiet_period_s=60.0,
     )
     assert Abilities(quiet_period_s=0).quiet_period_s == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (Abilities(), "idempotent"),
+        (ORDER, "key"),
+        (DEBITED, "reference"),
+        (DENIED, "reason"),
+        (NOT_SENT, "detail"),
+        (UNKNOWN, "detail"),
+    ],
+)
+def test_orders_answers_and_abilities_are_values(value: object, field: str) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(value, field, None)
+    with pytest.raises((TypeError, AttributeError)):
+        value.another = 1  # type: ignore[attr-defined]
+    assert hash(value) == hash(replace(value))  # type: ignore[type-var]
 
 
 # Doubts.

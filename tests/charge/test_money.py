@@ -1,5 +1,6 @@
 """Money is exact: what comes in as a decimal goes out as the same decimal, or is refused."""
 
+from dataclasses import FrozenInstanceError
 from decimal import Decimal
 
 import pytest
@@ -224,3 +225,12 @@ def test_a_printed_amount_never_breaks_over_lines(money: Money, language: str) -
 def test_a_symbol_is_only_given_to_a_currency() -> None:
     with pytest.raises(UnknownCurrency):
         currency_text("XXX", "uk")
+
+
+def test_money_is_a_value() -> None:
+    money = uah(2500)
+    with pytest.raises(FrozenInstanceError):
+        money.amount_minor = 1  # type: ignore[misc]
+    with pytest.raises((TypeError, AttributeError)):
+        money.another = 1  # type: ignore[attr-defined]
+    assert hash(money) == hash(uah(2500))

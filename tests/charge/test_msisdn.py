@@ -1,5 +1,7 @@
 """A number is valid or it is refused, and nobody sees it by accident."""
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +93,11 @@ def test_printing_always_hides_five_digits(digits: str) -> None:
 def test_numbers_sort_as_the_store_sorts_them(listed: list[str]) -> None:
     numbers = sorted(map(Msisdn.from_digits, listed))
     assert [number.as_int for number in numbers] == sorted(map(int, listed))
+
+
+def test_a_number_is_a_value() -> None:
+    number = Msisdn(380971234567)
+    with pytest.raises(FrozenInstanceError):
+        number.as_int = 1  # type: ignore[misc]
+    with pytest.raises((TypeError, AttributeError)):
+        number.another = 1  # type: ignore[attr-defined]

@@ -202,6 +202,9 @@ class Client:
             work = self._connect(host, where)
             connection = await _bounded(self._reactor, connect_timeout_s, work)
             host.members.add(connection)
+            if self._closed:
+                connection.abort()
+                raise NotSent("the client is closed")
             return connection
         except TimeoutError as exc:
             raise NotSent("timeout connecting") from exc

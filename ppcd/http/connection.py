@@ -21,7 +21,7 @@ from twisted.web.http import PotentialDataLoss
 from zope.interface import implementer
 
 #: Status line, headers and chunk framing may take this much beyond the body's own limit.
-FRAMING_SIZE_MAX = 65_536
+FRAMING_SIZE_MAX = 32_768
 
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE_BAD = re.compile(rb"[\x00\r\n]")

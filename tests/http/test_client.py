@@ -540,3 +540,15 @@ def test_closing_lets_what_is_in_flight_end_and_takes_no_more() -> None:
     server.hangs_up()
     assert closing.deferred.called
     assert isinstance(world.post().error, NotSent)
+
+
+def test_a_connection_that_opens_after_closing_is_not_used(world: _World) -> None:
+    call = world.post()
+    _closing(world)
+    server = world.accepts()
+    assert isinstance(call.error, NotSent)
+    assert server.got() == b""
+    assert server.transport.aborted
+    server.hangs_up()
+    world.passes(31)
+    assert world.reactor.getDelayedCalls() == []

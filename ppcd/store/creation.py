@@ -260,7 +260,8 @@ def choose_address(new: NewCharge, held: Mapping[int, _Held]) -> tuple[Address, 
     free = [
         (use.charge_id if use else 0, address.address_no, address)
         for address, use in uses
-        if not (use and use.held)
+        # Out of hold and still waiting: the sweep that ends it is late.
+        if not (use and (use.held or use.awaiting))
     ]
     if free:
         return min(free)[2], new.code if new.code_required else None

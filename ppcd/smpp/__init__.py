@@ -25,6 +25,7 @@ from ppcd.smpp.errors import TimeError as TimeError
 from ppcd.smpp.fields import Destination as Destination
 from ppcd.smpp.fields import DistributionList as DistributionList
 from ppcd.smpp.fields import Unsuccessful as Unsuccessful
+from ppcd.smpp.forms import SubmitForm as SubmitForm
 from ppcd.smpp.join import Incomplete as Incomplete
 from ppcd.smpp.join import Joiner as Joiner
 from ppcd.smpp.join import Whole as Whole

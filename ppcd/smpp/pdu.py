@@ -15,7 +15,7 @@ from ppcd.smpp.errors import EncodeError
 from ppcd.smpp.fields import BODIES, Destination, DistributionList, Unsuccessful, Value
 from ppcd.smpp.patterns import fast_read
 from ppcd.smpp.status import Status, status_name
-from ppcd.smpp.tlv import NO_TLVS, Tag, Tlvs, encode_tlv, tlv_stream_problem
+from ppcd.smpp.tlv import NO_TLVS, Tag, Tlvs, tlv_stream_problem
 
 #: 3.4, 5.1.4: 1 to 0x7FFFFFFF, rising by one, then 1 again.
 SEQUENCE_MAX: Final = 0x7FFFFFFF
@@ -245,15 +245,11 @@ def encode(pdu: Pdu, *, sequence: int | None = None) -> bytes:
     Requests carry 1 to 0x7FFFFFFF; a response echoes whatever number the request had.
     """
     number = pdu.sequence if sequence is None else sequence
-    if not 1 <= number <= SEQUENCE_MAX and not (
-        pdu.command >= RESPONSE_BIT and 0 <= number <= 0xFFFFFFFF
-    ):
+    if not 0 < number <= 0x7FFFFFFF and not (is_response(pdu.command) and 0 <= number < 1 << 32):
         raise EncodeError("sequence_number", f"{number} is not within 1..{SEQUENCE_MAX}")
+    body = pdu.body
     try:
-        return pack_header(HEADER_SIZE + len(pdu.body), pdu.command, pdu.status, number) + pdu.body
+        return pack_header(16 + len(body), pdu.command, pdu.status, number) + body
     except struct.error:
         detail = f"command {pdu.command} or status {pdu.status} is not within 32 bits"
         raise EncodeError("command_status", detail) from None
-
-
-__all__ = ["Fault", "Pdu", "build", "encode", "encode_tlv", "generic_nack", "response_to"]

@@ -48,16 +48,14 @@ def submit_sm(
     # One template with the constant octets in it. What it can't write, build names.
     try:
         plain = (
-            len(service_type) <= 5
-            and len(source_addr) <= 20
-            and len(destination_addr) <= 20
-            and len(short_message) <= MESSAGE_SENT_MAX
-            and not schedule_delivery_time
-            and (not validity_period or len(validity_period) == 16)
+            len(source_addr) <= 20
             and 0 not in source_addr
+            and len(destination_addr) <= 20
             and 0 not in destination_addr
-            and 0 not in validity_period
-            and 0 not in service_type
+            and len(short_message) <= MESSAGE_SENT_MAX
+            and (not validity_period or (len(validity_period) == 16 and 0 not in validity_period))
+            and (not service_type or (len(service_type) <= 5 and 0 not in service_type))
+            and not schedule_delivery_time
         )
         body = _SM % (
             service_type,

@@ -16,6 +16,7 @@ from ppcd.smpp import (
     Fault,
     Pdu,
     Status,
+    SubmitForm,
     Tag,
     Tlvs,
     Unsuccessful,
@@ -359,3 +360,61 @@ def test_the_text_of_a_message_is_in_either_place() -> None:
     assert deliver_sm(source_addr=b"1").message == b""
     data = build(Command.DATA_SM, tlvs=[(Tag.MESSAGE_PAYLOAD, b"z")])
     assert data.message == b"z"
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "a route": {"source_addr_npi": 1, "dest_addr_ton": 1, "registered_delivery": 1},
+    "percent signs": {"service_type": b"%d%%", "protocol_id": 0x25, "sm_default_msg_id": 0x25},
+    "all of it": {
+        "source_addr_ton": 5,
+        "source_addr_npi": 0x25,
+        "dest_addr_ton": 0x25,
+        "dest_addr_npi": 1,
+        "service_type": b"CMT",
+        "priority_flag": 0x25,
+        "registered_delivery": 0x25,
+        "replace_if_present_flag": 0x25,
+    },
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_fills_in_the_same_pdus(name: str) -> None:
+    form = SubmitForm(**FORMS[name])
+    contents: list[dict[str, Any]] = [
+        {"source_addr": b"71%b04", "destination_addr": b"380971234567", "short_message": b"%b\0"},
+        {
+            "source_addr": b"",
+            "destination_addr": b"1",
+            "esm_class": 0x40,
+            "data_coding": 8,
+            "validity_period": b"000000001000000R",
+            "tlvs": [(Tag.MESSAGE_PAYLOAD, b"x")],
+        },
+        {
+            "source_addr": b"1",
+            "destination_addr": b"2",
+            "short_message": b"x",
+            "tlvs": Tlvs([(0x1403, b"v")]),
+        },
+    ]
+    for content in contents:
+        assert form.fill(**content) == submit_sm(**FORMS[name], **content)
+
+
+@pytest.mark.parametrize("name", sorted(set(REFUSED) & {
+    "a NUL in an address", "a NUL in the destination", "a NUL in a time", "an address of 21",
+    "a destination of 21", "a time of 15", "a message of 255", "an octet of 256",
+    "an octet below 0", "text as an address", "text as a message", "two texts", "257 TLVs",
+}))  # fmt: skip
+def test_a_form_refuses_the_same(name: str) -> None:
+    field, changes = REFUSED[name]
+    with pytest.raises(EncodeError) as raised:
+        SubmitForm().fill(**{**ADDRESSED, **changes})
+    assert raised.value.field == field
+
+
+def test_a_form_of_bad_constants_is_never_made() -> None:
+    with pytest.raises(EncodeError, match="service_type"):
+        SubmitForm(service_type=b"ABCDEF")

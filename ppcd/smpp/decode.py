@@ -6,7 +6,7 @@ before the announced length has arrived.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from ppcd.smpp.body import WireQuirks, read_body
@@ -162,17 +162,18 @@ class Decoder:
         match = self._match
         size_max = self.pdu_size_max
         rows: DeliverRows | None = None
+        add: Callable[[DeliverRow], None] = DeliverRows().append
         at = 0
         end_of_data = len(data)
         last_header = end_of_data - HEADER_SIZE
         while at <= last_header:
             length, kind, sequence = _read_head(data, at)
-            if not HEADER_SIZE <= length <= size_max:
+            if not 16 <= length <= size_max:
                 break
             end = at + length
             if end > end_of_data:
                 break
-            if kind == _HOT and (found := match(data, at + HEADER_SIZE, end)) is not None:
+            if kind == _HOT and (found := match(data, at + 16, end)) is not None:
                 body, source, destination, esm, tail, message = found.groups()
                 size = tail[4]
                 left = len(message) - size
@@ -188,9 +189,8 @@ class Decoder:
                     if rows is None:
                         rows = DeliverRows()
                         out.append(rows)
-                    rows.append(
-                        (sequence, source, destination, esm[0], tail[2], message, tlvs, body)
-                    )
+                        add = rows.append
+                    add((sequence, source, destination, esm[0], tail[2], message, tlvs, body))
                     at = end
                     continue
             out.append(self._pdu(kind, sequence, data[at + HEADER_SIZE : end]))
@@ -200,8 +200,7 @@ class Decoder:
 
     def _pdu(self, kind: int, sequence: int, body: bytes) -> Pdu:
         command, status = kind >> 32, kind & 0xFFFFFFFF
-        fault = self._fault(command, body) if body or command < RESPONSE_BIT else None
-        return Pdu(command, status, sequence, body, fault)
+        return Pdu(command, status, sequence, body, self._fault(command, body))
 
     def _fault(self, command: int, body: bytes) -> Fault | None:
         answer: int | None = command | RESPONSE_BIT
@@ -212,8 +211,10 @@ class Decoder:
             if answer is not None:
                 answer = Command.GENERIC_NACK
             return Fault(Status.ESME_RINVCMDID, answer, "command_id", f"{command:#010x} is unknown")
-        if not table:
-            return None  # header only: a body there, and some send one, means nothing
+        if not table or (not body and command >= RESPONSE_BIT):
+            # Header only: a body there, and some send one, means nothing. Of the other responses
+            # any may come without its body.
+            return None
         tlvs_at = self._judge.tlvs_at(command, body)
         if tlvs_at is None:
             reading = read_body(command, body, self._quirks)

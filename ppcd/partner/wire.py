@@ -148,9 +148,26 @@ def read(model: type[_Model], document: object, *, at: str = "") -> _Model:
     try:
         return model.model_validate(document)
     except ValidationError as exc:
-        problems = exc.errors(include_url=False, include_input=False, include_context=False)
+        problems = exc.errors(include_url=False, include_input=False)
         said = [_said(problem, at) for problem in problems[:_PROBLEMS_SHOWN]]
         raise ApiError(Problem.INVALID_ARGUMENT, "; ".join(said)) from None
+
+
+#: What each kind of problem is called; the library's own words speak of Python.
+_WORDS: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field of this request",
+    "model_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+    "list_type": "must be an array",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "string_too_short": "must have at least {min_length} character",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "does not match {pattern}",
+    "too_short": "must have at least {min_length} item",
+    "too_long": "must have at most {max_length} items",
+}
 
 
 def _said(problem: Any, at: str) -> str:
@@ -163,15 +180,10 @@ def _said(problem: Any, at: str) -> str:
         else:
             shown = ascii(part)[1:41].rstrip("'")
             name += f".{shown}" if name else shown
-    match problem["type"]:
-        case "missing":
-            return f"{name} is missing"
-        case "extra_forbidden":
-            return f"{name} is not a field of this request"
-        case "value_error":
-            return f"{name} {problem['msg'].removeprefix('Value error, ')}"
-        case _:
-            return f"{name}: {problem['msg']}"
+    if problem["type"] == "value_error":
+        return f"{name} {problem['ctx']['error']}"
+    words = _WORDS.get(problem["type"], "is wrong")
+    return f"{name} {words.format_map(problem.get('ctx', {}))}"
 
 
 def read_sink(sink: str, *, http_hosts: frozenset[str], hosts: frozenset[str]) -> str:

@@ -186,6 +186,7 @@ class Store:
             charge_id=charge.charge_id,
             prompt_no=prompt_no,
             key=charge.key,
+            attempts=attempts,
             kind="prompt",
             source=charge.address,
             text="pay?",

@@ -116,6 +116,7 @@ class Prompts:
             charge_id=job.charge_id,
             prompt_no=job.prompt_no,
             key=job.key,
+            attempts=job.attempts,
             kind=job.kind,
             source=job.address,
             text=shown,
@@ -146,6 +147,7 @@ class Prompts:
             segments=sent.segments,
             next=following,
             delay_s=delay_s,
+            unwritten=go.first and not sent.segments,
         )
         hand_on(await self._finish.submit([answered]), self._offers, self._metrics)
 

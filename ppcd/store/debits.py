@@ -197,7 +197,8 @@ _INSERT_RESULTS = """
     ON CONFLICT DO NOTHING
 """
 
-# A doubt begins with the attempt that may have reached billing, not with the missing answer.
+# A doubt begins with the attempt that may have reached billing, not with the missing answer. What
+# people decide is not taken back from them.
 _GO_ON = """
     UPDATE debit_job j
        SET run_at = t.now + make_interval(secs => w.delay_s), plan = w.plan,
@@ -209,7 +210,7 @@ _GO_ON = """
            AS w(charge_id, attempt, next, delay_s, plan)
       LEFT JOIN debit_attempt d ON d.charge_id = w.charge_id AND d.attempt = w.attempt,
            (SELECT business_now() AS now) t
-     WHERE j.charge_id = w.charge_id AND j.attempts = w.attempt
+     WHERE j.charge_id = w.charge_id AND j.attempts = w.attempt AND j.review_since IS NULL
 """
 
 # Money that moved has moved, whoever says so; a refusal of an attempt that somebody has followed

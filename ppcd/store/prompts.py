@@ -75,6 +75,8 @@ class Writing:
     charge_id: int
     prompt_no: int
     key: int
+    #: Before this one, as far as the worker knows: who knows less has lost the job.
+    attempts: int
     kind: str
     source: str
     text: str
@@ -82,19 +84,21 @@ class Writing:
 
 
 _MARK = """
+    WITH t AS MATERIALIZED (SELECT business_now() AS now)
     UPDATE awaiting a SET written_at = coalesce(a.written_at, t.now)
-      FROM unnest(%(key)s::bigint[], %(charge_id)s::bigint[]) AS w(key, charge_id),
-           (SELECT business_now() AS now) t
+      FROM unnest(%(key)s::bigint[], %(charge_id)s::bigint[]) AS w(key, charge_id), t
      WHERE a.key = w.key AND a.charge_id = w.charge_id AND a.expires_at > t.now
- RETURNING a.charge_id
+ RETURNING a.charge_id, a.written_at = t.now
 """
 
 _TAKE = """
     UPDATE prompt_job j
        SET attempts = j.attempts + 1, run_at = t.now + make_interval(secs => %(lease_s)s)
-      FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[]) AS w(charge_id, prompt_no),
+      FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[], %(attempts)s::bigint[])
+           AS w(charge_id, prompt_no, attempts),
            (SELECT business_now() AS now) t
-     WHERE j.charge_id = w.charge_id AND j.prompt_no = w.prompt_no AND j.give_up_at > t.now
+     WHERE j.charge_id = w.charge_id AND j.prompt_no = w.prompt_no AND j.attempts = w.attempts
+       AND j.give_up_at > t.now
  RETURNING j.charge_id, j.prompt_no, j.attempts, extract(epoch FROM j.give_up_at - t.now)::float8
 """
 
@@ -106,10 +110,11 @@ _WRITE = """
     ON CONFLICT DO NOTHING
 """
 
-_DROP = """
+_GIVE_UP = """
     DELETE FROM prompt_job j
-     USING unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[]) AS w(charge_id, prompt_no)
-     WHERE j.charge_id = w.charge_id AND j.prompt_no = w.prompt_no
+     USING unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[], %(attempts)s::bigint[])
+           AS w(charge_id, prompt_no, attempts)
+     WHERE j.charge_id = w.charge_id AND j.prompt_no = w.prompt_no AND j.attempts = w.attempts
 """
 
 
@@ -119,30 +124,43 @@ class Go:
 
     attempt: int
     left_s: float
+    #: Answers count from this attempt on: no earlier one can have reached the phone.
+    first: bool
 
 
 def begin(cur: Cursor, batch: Sequence[Writing], *, lease_s: float) -> list[Go | None]:
     """Commit before the first byte: the prompts count as written from now on.
 
-    None: it must not be written, for the charge was answered, cancelled or ran out of time
-    meanwhile; its job is gone.
+    None: it must not be written. The charge was answered, cancelled or ran out of time meanwhile,
+    and its job is gone; or another node has taken the job over.
     """
     ordered = sorted(batch, key=lambda w: (w.key, w.prompt_no))
-    asking = [w for w in ordered if w.prompt_no < 100]
-    alive = set()
+    names = ("charge_id", "prompt_no", "attempts")
+    cur.execute(_TAKE, columns(ordered, names) | {"lease_s": lease_s})
+    taken = {(row[0], row[1]): (row[2], row[3]) for row in cur.fetchall()}
+    asking = [w for w in ordered if w.prompt_no < 100 and (w.charge_id, w.prompt_no) in taken]
+    marked: dict[int, bool] = {}
     if asking:
         cur.execute(_MARK, columns(asking, ("key", "charge_id")))
-        alive = {row[0] for row in cur.fetchall()}
-    wanted = [w for w in ordered if w.prompt_no >= 100 or w.charge_id in alive]
-    cur.execute(_TAKE, columns(wanted, ("charge_id", "prompt_no")) | {"lease_s": lease_s})
-    allowed = {(row[0], row[1]): Go(row[2], row[3]) for row in cur.fetchall()}
-    written = [w for w in wanted if (w.charge_id, w.prompt_no) in allowed]
+        marked = dict(cur.fetchall())
+    allowed: dict[tuple[int, int], Go] = {}
+    written, refused = [], []
+    for w in ordered:
+        attempt, left_s = taken.get((w.charge_id, w.prompt_no), (None, 0.0))
+        if attempt is None:
+            refused.append((w.charge_id, w.prompt_no, w.attempts))
+        elif w.prompt_no < 100 and w.charge_id not in marked:
+            refused.append((w.charge_id, w.prompt_no, attempt))
+        else:
+            first = marked.get(w.charge_id, False)
+            allowed[w.charge_id, w.prompt_no] = Go(attempt, left_s, first)
+            written.append(w)
     cur.execute(
         _WRITE,
         columns(written, ("charge_id", "prompt_no", "kind", "source", "text", "segments")),
     )
-    refused = [w for w in ordered if (w.charge_id, w.prompt_no) not in allowed]
-    cur.execute(_DROP, columns(refused, ("charge_id", "prompt_no")))
+    if refused:
+        cur.execute(_GIVE_UP, dict(zip(names, map(list, zip(*refused, strict=True)), strict=True)))
     return [allowed.get((w.charge_id, w.prompt_no)) for w in batch]
 
 
@@ -167,7 +185,21 @@ class Answered:
     segments: tuple[tuple[int | None, str | None], ...]
     next: Next
     delay_s: float = 0
+    #: Nothing of it left for any SMSC, and nothing of an earlier attempt: it can't be answered yet.
+    unwritten: bool = False
 
+
+_DROP = """
+    DELETE FROM prompt_job j
+     USING unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[]) AS w(charge_id, prompt_no)
+     WHERE j.charge_id = w.charge_id AND j.prompt_no = w.prompt_no
+"""
+
+_UNMARK = """
+    UPDATE awaiting a SET written_at = NULL
+      FROM unnest(%(key)s::bigint[], %(charge_id)s::bigint[]) AS w(key, charge_id)
+     WHERE a.key = w.key AND a.charge_id = w.charge_id
+"""
 
 _INSERT_ANSWERS = """
     INSERT INTO prompt_answer (charge_id, prompt_no, attempt, segment, link, command_status,
@@ -198,10 +230,14 @@ _UNDELIVERABLE = (
 """
 )
 
-# A receipt may overtake the answer that names its message.
+# A receipt may overtake the answer that names its message. SMSCs use ids again: it must be of this
+# phone, and not older than the prompt.
 _FAILED_ALREADY = """
-    SELECT DISTINCT r.message_id FROM receipt r
-     WHERE r.message_id = ANY(%s::text[]) AND r.charge_id IS NULL AND r.state = ANY(%s::text[])
+    SELECT DISTINCT w.charge_id
+      FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS w(charge_id, key, message_id)
+      JOIN prompt p ON p.charge_id = w.charge_id AND p.prompt_no = 0
+      JOIN receipt r ON r.message_id = w.message_id AND r.msisdn = w.key / 1000
+     WHERE r.charge_id IS NULL AND r.state = ANY(%s::text[]) AND r.received_at >= p.written_at
 """
 
 
@@ -224,14 +260,12 @@ def finish(
     later = [a for a in batch if a.next is Next.LATER]
     if later:
         cur.execute(_RELEASE, columns(later, ("charge_id", "prompt_no", "delay_s")))
+    unwritten = sorted((a for a in batch if a.unwritten), key=lambda a: a.key)
+    if unwritten:
+        cur.execute(_UNMARK, columns(unwritten, ("key", "charge_id")))
     failed = _overtaken(cur, batch, failures)
     lost = [
-        a.prompt_no == 0
-        and (
-            a.next is Next.UNDELIVERABLE
-            or any(message_id in failed for _, message_id in a.segments if message_id)
-        )
-        for a in batch
+        a.prompt_no == 0 and (a.next is Next.UNDELIVERABLE or a.charge_id in failed) for a in batch
     ]
     ended = _end(
         cur,
@@ -243,11 +277,21 @@ def finish(
     ]
 
 
-def _overtaken(cur: Cursor, batch: Sequence[Answered], failures: Sequence[str]) -> set[str]:
-    ids = [m for a in batch if a.prompt_no == 0 for _, m in a.segments if m is not None]
-    if not ids:
+def _overtaken(cur: Cursor, batch: Sequence[Answered], failures: Sequence[str]) -> set[int]:
+    """The charges whose prompt is known already to have failed."""
+    accepted = [
+        (a.charge_id, a.key, message_id)
+        for a in batch
+        if a.prompt_no == 0
+        for _, message_id in a.segments
+        if message_id is not None
+    ]
+    if not accepted:
         return set()
-    cur.execute(_FAILED_ALREADY, [ids, list(failures)])
+    cur.execute(
+        _FAILED_ALREADY,
+        [*(list(column) for column in zip(*accepted, strict=True)), list(failures)],
+    )
     return {row[0] for row in cur.fetchall()}
 
 

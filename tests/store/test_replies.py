@@ -131,7 +131,9 @@ def notice_sent(store: Store, key: PromptKey | None) -> None:
     assert key is not None
     [job] = store.run(prompts.load, [key])
     assert job is not None
-    writing = prompts.Writing(key.charge_id, key.prompt_no, job.key, job.kind, job.address, "…", 1)
+    writing = prompts.Writing(
+        key.charge_id, key.prompt_no, job.key, job.attempts, job.kind, job.address, "…", 1
+    )
     [go] = store.run(prompts.begin, [writing], lease_s=60)
     assert go is not None
     answered = prompts.Answered(

@@ -81,11 +81,6 @@ class Delivery:
         self._pumping = False
         self._stopped = False
 
-    @property
-    def waiting(self) -> int:
-        """Items that nobody has at present."""
-        return len(self._ready) + len(self._later)
-
     def give(self, item: Item) -> None:
         """Bring this one; its `given` entry has been written."""
         self._ready.append(item)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+# The library's own, without an encoder built for each string.
+_quote = json.encoder.encode_basestring
 _decode = json.JSONDecoder(parse_float=Decimal).decode
 
 
@@ -17,11 +19,13 @@ def document_text(value: object) -> str:
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, Mapping):
-        members = (f"{json.dumps(str(k))}:{document_text(v)}" for k, v in value.items())
+        members = (f"{_quote(str(k))}:{document_text(v)}" for k, v in value.items())
         return "{" + ",".join(members) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(document_text, value)) + "]"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if isinstance(value, str):
+        return _quote(value)
+    return json.dumps(value, allow_nan=False)
 
 
 def document_of(text: str) -> Mapping[str, Any]:

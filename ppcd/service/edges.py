@@ -75,7 +75,9 @@ class Edges:
         factory: Any = self._partners
         if settings.certificate_file is not None and settings.key_file is not None:
             options = server_options(Path(settings.certificate_file), Path(settings.key_file))
-            factory = TLSMemoryBIOFactory(options, isClient=False, wrappedFactory=factory)
+            factory = TLSMemoryBIOFactory(
+                options, isClient=False, wrappedFactory=factory, clock=self._reactor
+            )
         self._ports["partners"] = await listen(self._reactor, settings.listen, factory)
 
     async def stop_partners(self, *, grace_s: float) -> None:

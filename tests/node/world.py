@@ -53,7 +53,7 @@ billing:
   main:
     url: http://127.0.0.1:$billing_port/billing/debits
     query_url: http://127.0.0.1:$billing_port/billing/debits/{key}
-    timeout_s: 2
+    timeout_s: $billing_timeout_s
     abilities: {idempotent: true, queryable: true, stores_refusals: true, quiet_period_s: 5}
     answer:
       not_processed_statuses: [503]
@@ -225,6 +225,7 @@ class World:
         *,
         lifetime_s: int = 600,
         debit_start_s: int = 120,
+        billing_timeout_s: float = 2,
         more: str = "",
         node_program: list[str] | None = None,
     ) -> None:
@@ -234,6 +235,7 @@ class World:
         self._settings = {
             "lifetime_s": lifetime_s,
             "debit_start_s": debit_start_s,
+            "billing_timeout_s": billing_timeout_s,
             "more": more,
         }
         self.smpp_port, self.smsc_port, self.billing_port = (free_port() for _ in range(3))
@@ -440,8 +442,11 @@ class Node:
         return self.api("POST", "", {"amountTransaction": transaction} | more)
 
     def payment(self, payment: str, *, wait_s: float = 0) -> Any:
-        """A payment as its partner sees it."""
-        answer = self.api("GET", f"/{payment}" + (f"?wait={wait_s}" if wait_s else ""))
+        """A payment as its partner sees it; asked again while the answer is "not now"."""
+        path = f"/{payment}" + (f"?wait={wait_s}" if wait_s else "")
+        answer = wait_for(
+            "an answer", lambda: (a := self.api("GET", path)).status != 503 and a, seconds=20
+        )
         assert answer.status == 200, answer
         return answer.json
 

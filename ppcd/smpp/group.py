@@ -13,7 +13,7 @@ from ppcd.smpp.submission import NotSent, SubmitAnswer
 
 
 class LinkGroup:
-    """Links of equal rank, in any state."""
+    """Links of equal rank, in any state; receivers among them are never chosen."""
 
     def __init__(self, links: Sequence[Link]) -> None:
         self.links = tuple(links)
@@ -29,13 +29,13 @@ class LinkGroup:
         return sum(link.room for link in self.links)
 
     def choose(self, *, besides: Sequence[Link] = ()) -> Link | None:
-        """The bound link with room whose window is used least; without room, the least used.
+        """The bound link that sends and has room, of those the least used; without room, that.
 
         None when none is bound. Equals take turns, so that a quiet pair is used evenly.
         """
         count = len(self.links)
         turned = (self.links[(self._turn + i) % count] for i in range(count))
-        bound = [link for link in turned if link.bound and link not in besides]
+        bound = [link for link in turned if link.bound and link.sends and link not in besides]
         if not bound:
             return None
         self._turn = (self._turn + 1) % count

@@ -168,6 +168,11 @@ class Link:
         return self._state is LinkState.BOUND
 
     @property
+    def sends(self) -> bool:
+        """Whether its kind of bind can submit at all."""
+        return self._sender is not None
+
+    @property
     def refused_with(self) -> int | None:
         """The status of the last refused bind while there is none."""
         return next((b.refused_with for b in self._binds if b.refused_with is not None), None)

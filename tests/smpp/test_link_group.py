@@ -57,6 +57,13 @@ def test_quiet_links_take_turns_and_busy_ones_share() -> None:
     pair.down()
 
 
+def test_a_receiver_is_never_chosen() -> None:
+    pair = Pair(bind="receiver").up()
+    assert pair.group.bound
+    assert pair.group.choose() is None
+    pair.down()
+
+
 def test_a_link_with_room_is_preferred() -> None:
     pair = Pair(window_max=2).up()
     pair.smsc.answering = never

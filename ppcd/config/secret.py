@@ -7,14 +7,18 @@ configuration itself leak: through /proc, `systemctl show`, backups and chats.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 __all__ = ["Secret", "SecretError", "check_file", "check_private", "credential_path", "read_secret"]
 
 SIZE_MAX: Final = 65536
+OTHERS_MODE: Final = 0o077
 CREDENTIAL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -65,36 +69,25 @@ def credential_path(name: str, directory: str | None) -> Path:
 
 def check_file(path: Path) -> None:
     """Refuse what is no readable plain file."""
-    try:
-        status = path.stat()
-        # Without this, opening a pipe would wait for its writer.
-        if not stat.S_ISREG(status.st_mode):
-            raise SecretError(f"{path} is not a plain file")
-        with path.open("rb"):
-            pass
-    except OSError as exc:
-        raise SecretError(f"{path} cannot be read: {exc.strerror}") from exc
+    with _opened(path):
+        pass
 
 
-def check_private(path: Path, *, others_mode: int = 0o077) -> None:
-    """Refuse a secret that others could have read."""
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & others_mode:
-        raise SecretError(
-            f"{path} can be used by others (mode {mode:04o}): chmod 600 it, and change the secret"
-        )
+def check_private(path: Path) -> None:
+    """Refuse a secret's file that others could have read; whoever needs it reads it."""
+    with _opened(path) as file:
+        _refuse_shared(path, file, others_mode=OTHERS_MODE)
 
 
-def read_secret(path: Path, *, others_mode: int = 0o077) -> Secret:
+def read_secret(path: Path, *, others_mode: int = OTHERS_MODE) -> Secret:
     """The file's text without its last newline; refused where others could read it too.
 
     `others_mode` is the permission bits that nobody may have. For systemd's credentials these are
     only those of the world: the group bits there are the mask of an access list that names our
     user alone.
     """
-    check_file(path)
-    check_private(path, others_mode=others_mode)
-    with path.open("rb") as file:
+    with _opened(path) as file:
+        _refuse_shared(path, file, others_mode=others_mode)
         raw = file.read(SIZE_MAX + 1)
     if len(raw) > SIZE_MAX:
         raise SecretError(f"{path} is larger than {SIZE_MAX} bytes")
@@ -108,3 +101,24 @@ def read_secret(path: Path, *, others_mode: int = 0o077) -> Secret:
     if "\n" in text or "\0" in text:
         raise SecretError(f"{path} must hold one line")
     return Secret(text)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The plain file at `path`; what is checked of it is what is read."""
+    try:
+        # Without O_NONBLOCK, opening a pipe would wait for its writer.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise SecretError(f"{path} is not a plain file")
+            yield file
+    except OSError as exc:
+        raise SecretError(f"{path} cannot be read: {exc.strerror}") from exc
+
+
+def _refuse_shared(path: Path, file: BinaryIO, *, others_mode: int) -> None:
+    mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    if mode & others_mode:
+        raise SecretError(
+            f"{path} can be used by others (mode {mode:04o}): chmod 600 it, and change the secret"
+        )

@@ -1,6 +1,7 @@
 """What the documents say about the configuration is what the models do."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,12 @@ EXAMPLE = ROOT / "conf" / "ppcd.yaml"
 def test_the_reference_is_current():
     page = (ROOT / "docs" / "configuration.md").read_text()
     assert page == reference(), "run: python -m ppcd.config > docs/configuration.md"
+
+
+@pytest.mark.parametrize("package", ["config", "metrics"])
+def test_the_reference_is_printed(package, capsys):
+    runpy.run_module(f"ppcd.{package}", run_name="__main__")
+    assert capsys.readouterr().out.startswith("# ")
 
 
 @pytest.mark.parametrize(("path", "field"), list(keys()))

@@ -64,6 +64,11 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         read_secret(tmp_path / "p")
 
 
+def test_a_directory_is_no_secret(tmp_path):
+    with pytest.raises(SecretError, match="Is a directory|not a plain file"):
+        read_secret(tmp_path)
+
+
 def test_a_missing_file_is_a_problem_at_its_key(tmp_path):
     data = with_change(good(tmp_path), "links.main.password_file", str(tmp_path / "no"))
     assert problems(tmp_path, data) == [

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from ppcd.charge.rules import State
+from ppcd.store import prompts
 from ppcd.store.creation import Created, Replayed
-from ppcd.store.rows import Conflict
+from ppcd.store.rows import Conflict, PromptKey
 from tests.builders import POOL, Store, charge_of
 
 
@@ -21,9 +22,6 @@ def test_a_charge_its_hold_and_its_prompt_job_come_together(store: Store) -> Non
 
 
 def test_the_prompt_job_that_is_handed_over_is_the_one_in_the_database(store: Store) -> None:
-    from ppcd.store import prompts
-    from ppcd.store.rows import PromptKey
-
     for with_code in (False, True):
         charge = store.a_charge(code_required=with_code)
         [loaded] = store.run(prompts.load, [PromptKey(charge.charge_id, 0)])

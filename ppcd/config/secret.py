@@ -108,9 +108,11 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     """The plain file at `path`; what is checked of it is what is read."""
     try:
         # Without O_NONBLOCK, opening a pipe would wait for its writer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise SecretError(f"{path} is not a plain file")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise SecretError(f"{path} is not a plain file")
+        with os.fdopen(descriptor, "rb") as file:
             yield file
     except OSError as exc:
         raise SecretError(f"{path} cannot be read: {exc.strerror}") from exc

@@ -65,7 +65,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 
 def test_a_directory_is_no_secret(tmp_path):
-    with pytest.raises(SecretError, match="Is a directory|not a plain file"):
+    with pytest.raises(SecretError, match="not a plain file"):
         read_secret(tmp_path)
 
 

@@ -99,6 +99,7 @@ class Driver(protocol.Protocol):
         self._timer: IDelayedCall | None = None
         self._timer_at = 0.0
         self._closing = False
+        self._handling = False
 
     # What Twisted calls
 
@@ -142,7 +143,11 @@ class Driver(protocol.Protocol):
     def handle(self, events: list[Event]) -> None:
         """Report events, write what the session has to say, arm the timer, close at the end."""
         if events:
-            self._owner.happened(self, events, self._clock.seconds())
+            outer, self._handling = self._handling, True
+            try:
+                self._owner.happened(self, events, self._clock.seconds())
+            finally:
+                self._handling = outer
         self.flush()
         if events and isinstance(events[-1], Ended):
             self._close(events[-1].end)
@@ -170,7 +175,8 @@ class Driver(protocol.Protocol):
         if data or (self._backlog and self.writable):
             self._write([data])
         self._regulate()
-        self._arm()
+        if not self._handling:  # else once, when all of it has been handled
+            self._arm()
 
     # Inside
 

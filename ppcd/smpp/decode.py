@@ -7,7 +7,7 @@ before the announced length has arrived.
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ppcd.smpp.body import WireQuirks, read_body
 from ppcd.smpp.command import RESPONSE_BIT, UNANSWERED, Command
@@ -16,7 +16,7 @@ from ppcd.smpp.fields import BODIES
 from ppcd.smpp.patterns import FastJudge, deliver_pattern
 from ppcd.smpp.pdu import HEADER_SIZE, Fault, Pdu, encode, generic_nack, pack_header
 from ppcd.smpp.status import Status
-from ppcd.smpp.tlv import TLV_COUNT_MAX, tlv_stream_problem
+from ppcd.smpp.tlv import NO_TLVS, TLV_COUNT_MAX, Tag, Tlvs, tlv_stream_problem
 
 #: A message_payload of 64 KiB and everything around it. Links that never need one set less.
 PDU_SIZE_MAX: Final = 70_000
@@ -35,6 +35,48 @@ _DELIVER_RESP_SIZE: Final = 17
 _DELIVER_RESP: Final = pack_header(_DELIVER_RESP_SIZE, Command.DELIVER_SM_RESP, 0, 0) + b"\0"
 
 
+class _Delivered(Pdu):
+    """A PDU whose most wanted parameters are already in its row; the others are read as ever."""
+
+    __slots__ = ("_row",)
+
+    def __init__(self, row: DeliverRow) -> None:
+        self.command = Command.DELIVER_SM
+        self.status = 0
+        self.sequence = row[0]
+        self.body = row[7]
+        self.fault = None
+        self._parts = None
+        self._row = row
+
+    @property
+    def tlvs(self) -> Tlvs:
+        octets = self._row[6]
+        return Tlvs.from_octets(octets) if octets else NO_TLVS
+
+    @property
+    def message(self) -> bytes:
+        return self._row[5] or self.tlvs.raw(Tag.MESSAGE_PAYLOAD) or b""
+
+
+def _in_row(at: int) -> property:
+    def get(delivered: _Delivered) -> Any:
+        return delivered._row[at]
+
+    return property(get)
+
+
+_Delivered.source_addr = _in_row(1)  # type: ignore[assignment]
+_Delivered.destination_addr = _in_row(2)  # type: ignore[assignment]
+_Delivered.esm_class = _in_row(3)  # type: ignore[assignment]
+_Delivered.data_coding = _in_row(4)  # type: ignore[assignment]
+_Delivered.short_message = _in_row(5)  # type: ignore[assignment]
+# Behind service_type and its NUL.
+_Delivered.source_addr_ton = property(  # type: ignore[assignment]
+    lambda delivered: delivered.body[delivered.body.index(0) + 1]
+)
+
+
 class DeliverRows(list[DeliverRow]):
     """deliver_sm that came one after another, in wire order, each a lean tuple."""
 
@@ -42,7 +84,7 @@ class DeliverRows(list[DeliverRow]):
 
     def pdus(self) -> list[Pdu]:
         """The same as PDUs."""
-        return [Pdu(Command.DELIVER_SM, 0, row[0], row[7]) for row in self]
+        return [_Delivered(row) for row in self]
 
     def answers(self, statuses: Sequence[int] | None = None) -> bytes:
         """All deliver_sm_resp, in order, for one write; every one ESME_ROK without `statuses`."""

@@ -5,6 +5,7 @@ is guessed: an alphabet is the declared one or the link's override, and octets t
 in it are an error.
 """
 
+import codecs
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -49,6 +50,11 @@ _CODECS: Final[Mapping[Alphabet, str]] = MappingProxyType(
     }
 )
 
+# Looked up once: by name each decoding would search the registry.
+_DECODERS: Final = {alphabet: codecs.getdecoder(name) for alphabet, name in _CODECS.items()}
+
+_BY_NAME: Final[Mapping[str, Alphabet]] = {alphabet.value: alphabet for alphabet in Alphabet}
+
 _DATA_CODINGS: Final[Mapping[Alphabet, int]] = MappingProxyType(
     {
         _A.GSM0338: 0,
@@ -90,7 +96,7 @@ def alphabet_of(
     if overrides is not None and data_coding in overrides:
         return Alphabet(overrides[data_coding])
     if data_coding == 0:
-        return Alphabet(default)
+        return _BY_NAME.get(default) or Alphabet(default)  # the latter to say what is wrong
     if data_coding < 0x10:
         return _BY_SPECIFICATION.get(data_coding)
     # What 3.4 reserves from here on is in practice GSM's data coding scheme passed through.
@@ -127,7 +133,7 @@ def decode_text(
     if alphabet is _A.GSM0338_PACKED:
         return decode_gsm(unpack_septets(data, fill_bits=fill_bits))
     try:
-        return data.decode(_CODECS[alphabet])
+        return _DECODERS[alphabet](data)[0]
     except UnicodeDecodeError as error:
         # The reason is the codec's and names no text.
         detail = f"octet {error.start} of {len(data)}: {error.reason}"

@@ -97,6 +97,8 @@ def concatenation_in(data: UserData) -> Concatenation | None:
 
 def concatenation_by_sar(tlvs: Tlvs) -> Concatenation | None:
     """The concatenation in the three SAR TLVs; None unless all are there (3.4, 5.3.2.22)."""
+    if not tlvs.octets:
+        return None
     reference = tlvs.integer(Tag.SAR_MSG_REF_NUM)
     total = tlvs.integer(Tag.SAR_TOTAL_SEGMENTS)
     number = tlvs.integer(Tag.SAR_SEGMENT_SEQNUM)

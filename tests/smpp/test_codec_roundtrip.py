@@ -1,5 +1,6 @@
 """Decode of encode, cut anywhere, for every PDU; and the fast way agrees with the slow one."""
 
+import copy
 import struct
 from itertools import pairwise
 
@@ -192,3 +193,23 @@ def test_rows_and_pdus_say_the_same() -> None:
         else:
             flat.append(item)
     assert flat == Decoder().feed(stream)
+
+
+@given(st.lists(pdus(st.just(Command.DELIVER_SM)), max_size=3))
+@example([Pdu(Command.DELIVER_SM, 0, 1, sm(service_type=b"", message=b"", tlvs=tlv(0x424, b"x")))])
+@example([Pdu(Command.DELIVER_SM, 0, 1, sm(tlvs=tlv(0x1403, b"x")))])
+def test_a_pdu_out_of_a_row_is_like_any_other(built: list[Pdu]) -> None:
+    stream = b"".join(encode(Pdu(5, 0, pdu.sequence, pdu.body)) for pdu in built)
+    for found, original in zip(Decoder().feed(stream), built, strict=True):
+        plain = Pdu(5, 0, original.sequence, original.body)
+        assert found == plain
+        assert hash(found) == hash(plain)
+        assert found.tlvs == plain.tlvs
+        assert found.message == plain.message
+        assert dict(found.fields) == dict(plain.fields)
+        for name, value in plain.fields.items():
+            assert getattr(found, name) == value
+        copied = copy.deepcopy(found)
+        assert copied == plain
+        assert copied.source_addr == plain.source_addr
+        assert found.replace(status=8).status == 8

@@ -29,7 +29,7 @@ from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import Event
 from ppcd.flow.ends import hand_on
-from ppcd.flow.ports import LEASE_S, Adapter, Offers
+from ppcd.flow.ports import LEASE_S, RUN_LEASE_S, Adapter, Offers
 from ppcd.metrics import Metrics
 from ppcd.store import debits
 from ppcd.store.batcher import Batcher
@@ -82,7 +82,7 @@ class Debits:
         self._jitter = jitter
         self._begin: Batcher[Intent, Begun | Ended | None] = Batcher(
             lanes,
-            partial(debits.begin, node=node, lease_s=LEASE_S),
+            partial(debits.begin, node=node, lease_s=RUN_LEASE_S),
             size_max=500,
             key=lambda i: i.charge_id,
         )

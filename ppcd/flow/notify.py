@@ -9,7 +9,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from ppcd.flow.ports import LEASE_S, Delivered, End, Event, Gone, Notifier, TryLater, WriteEvent
+from ppcd.flow.ports import RUN_LEASE_S, Delivered, End, Event, Gone, Notifier, TryLater, WriteEvent
 from ppcd.metrics import Metrics
 from ppcd.store import notifications
 from ppcd.store.batcher import Batcher
@@ -55,7 +55,7 @@ class Notifications:
 
     async def claim(self, limit: int) -> list[WebhookKey]:
         """Overdue jobs, now this node's."""
-        return await self._lanes.run(notifications.claim, limit=limit, lease_s=LEASE_S)
+        return await self._lanes.run(notifications.claim, limit=limit, lease_s=RUN_LEASE_S)
 
     async def release(self, keys: Sequence[WebhookKey]) -> None:
         """Give back jobs that were not begun."""

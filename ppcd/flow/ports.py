@@ -202,6 +202,8 @@ class Offers(Protocol):
     def webhooks(self, keys: Sequence[WebhookKey]) -> None: ...
 
 
-#: Seconds for which new work is this node's own. Longer than any single call to the world may take:
-#: after it another node takes the work over.
-LEASE_S = 60.0
+#: Seconds for which new work is this node's own; then another node takes it over. Short: a node
+#: that was killed must not hold up what somebody waits for.
+LEASE_S = 20.0
+#: The same for work that was begun: longer than any single call to the world may take.
+RUN_LEASE_S = 60.0

@@ -12,7 +12,17 @@ from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.texts import Kind, Texts
 from ppcd.flow.ends import hand_on
-from ppcd.flow.ports import LEASE_S, Carrier, DeliveryReceipt, Ids, Offers, SendResult, Sent, Sms
+from ppcd.flow.ports import (
+    LEASE_S,
+    RUN_LEASE_S,
+    Carrier,
+    DeliveryReceipt,
+    Ids,
+    Offers,
+    SendResult,
+    Sent,
+    Sms,
+)
 from ppcd.metrics import Metrics
 from ppcd.store import prompts
 from ppcd.store.batcher import Batcher
@@ -72,7 +82,7 @@ class Prompts:
         self._metrics = metrics
         self._ids = ids
         self._begin: Batcher[Writing, Go | None] = Batcher(
-            lanes, partial(prompts.begin, lease_s=LEASE_S), size_max=500, key=_charge_of
+            lanes, partial(prompts.begin, lease_s=RUN_LEASE_S), size_max=500, key=_charge_of
         )
         self._finish: Batcher[Answered, Ended | None] = Batcher(
             lanes,

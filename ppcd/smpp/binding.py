@@ -144,6 +144,8 @@ class Bind:
         else:
             self._become(LinkState.UNBINDING)
             self.driver.handle(self.driver.session.unbind(self._clock.seconds()))
+            # What is open can only end if it is read; what is new is told to come later.
+            self.driver.unhold()
         return stopped
 
     def drop(self) -> None:

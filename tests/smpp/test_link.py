@@ -515,6 +515,22 @@ def test_a_link_paused_by_us_does_not_kill_itself() -> None:
     scene.down()
 
 
+def test_a_paused_link_stops_as_quickly_as_any() -> None:
+    scene = Scene().up()
+    scene.link.pause_reading()
+    answers = scene.submit()
+    refused: list[object] = []
+    scene.smsc.peer.send(a_deliver(1)).addCallback(refused.append)
+    stopped: list[None] = []
+    scene.link.stop().addCallback(stopped.append)
+    scene.network.turn()
+    assert stopped == [None]
+    assert isinstance(answers[0], Accepted)
+    assert refused == [Refused(Status.ESME_RSYSERR)]
+    assert scene.app.boxes == []
+    scene.down()
+
+
 def test_pausing_a_link_that_is_down_holds_the_next_connection() -> None:
     scene = Scene()
     scene.link.pause_reading()

@@ -179,13 +179,11 @@ def tlv_stream_problem(octets: bytes) -> str | None:
     while end - at >= 4:
         at += 4 + _read_head(octets, at)[1]
         count += 1
+        if count > TLV_COUNT_MAX:
+            return f"more than {TLV_COUNT_MAX} TLVs"
     if at > end:
         return f"the last value ends {at - end} octets behind the PDU"
-    if at < end:
-        return f"{end - at} octets are no TLV"
-    if count > TLV_COUNT_MAX:
-        return f"{count} TLVs, more than {TLV_COUNT_MAX}"
-    return None
+    return f"{end - at} octets are no TLV" if at < end else None
 
 
 def encode_tlv(tag: int, value: bytes | int) -> bytes:

@@ -103,6 +103,19 @@ def figures(found: dict[str, Turns]) -> list[dict[str, Any]]:
         ratio("fastest_python", "submit", PYTHON, 10, 12),
         *(ratio("compiled", job, COMPILED, 1, 1.2) for job in ("deliver", "deliver_tlvs")),
         ratio("compiled", "receipt", COMPILED, 1, 1.1),
+        # Ours with sessions, timers and limits; theirs is the codec alone, so no must.
+        figure(
+            "session_vs_compiled",
+            statistics.median(
+                theirs / ours
+                for ours, theirs in zip(
+                    found["deliver_session"]["ppcd.smpp"], found["deliver"]["smpp34"], strict=True
+                )
+            ),
+            "times",
+            better="higher",
+            aim=1,
+        ),
         rate("deliver", 1_000_000),
         rate("submit", 1_000_000),
     ]

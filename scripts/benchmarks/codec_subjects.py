@@ -13,12 +13,18 @@ from typing import Any, NamedTuple
 from ppcd.smpp import (
     Decoder,
     DeliverRows,
+    Role,
+    Session,
+    SessionSettings,
     SubmitForm,
     Tlvs,
+    bind,
     encode,
     encode_deliver_resps,
+    response_to,
     submit_sm,
 )
+from ppcd.smpp.events import Requested
 
 Job = Callable[[Any], Any]
 
@@ -86,6 +92,29 @@ def _deliver_objects(data: bytes) -> bytes:
     return encode_deliver_resps([pdu.sequence for pdu in pdus])
 
 
+def _bound_session() -> Session:
+    session = Session(Role.ESME, SessionSettings(pdu_size_max=65_536), random=lambda: 0.5, now=0.0)
+    session.bind(bind(system_id=b"bench"), 0.0)
+    [asked] = _decoder.feed(session.data_to_send())
+    session.receive_data(encode(response_to(asked, system_id=b"smsc")), 0.0)
+    return session
+
+
+_session = _bound_session()
+
+
+def _deliver_session(data: bytes) -> bytes:
+    """The whole of what the daemon does with a read, timers and limits included, but the socket."""
+    for event in _session.receive_data(data, 1.0):
+        if isinstance(event, Requested):
+            for rows in event.batch.runs:
+                assert isinstance(rows, DeliverRows)
+                for _sequence, _source, _destination, _esm, _coding, _message, _tlvs, _body in rows:
+                    pass
+            _session.answer(event.batch, [0] * len(event.batch), 1.0)
+    return _session.data_to_send()
+
+
 def _submit(count: int) -> None:
     for sequence in range(1, count + 1):
         pdu = _form.fill(
@@ -120,6 +149,7 @@ def ours() -> Subject:
         "deliver_tlvs": _deliver,
         "receipt": _deliver,
         "submit": _submit,
+        "deliver_session": _deliver_session,
         "deliver_objects": _deliver_objects,
         "deliver_tlvs_split": _deliver_split,
         "submit_at_once": _submit_at_once,

@@ -53,6 +53,7 @@ def cases() -> list[Case]:
     found = [Case(job, title, *_read(body)) for job, title, body in shapes]
     found.append(Case("submit", "submit_sm encoded", 500, 500))
     plain, tlvs, _, submit = found
+    found.append(plain._replace(job="deliver_session", title="through a session"))
     found.append(plain._replace(job="deliver_objects", title="deliver_sm as objects"))
     found.append(tlvs._replace(job="deliver_tlvs_split", title="3 TLVs, split"))
     found.append(submit._replace(job="submit_at_once", title="submit_sm, without a form"))

@@ -1,0 +1,110 @@
+"""The floors: what no node could be cheaper than.
+
+COPY into a table with a primary key, one connection, a commit for every so many rows; and the same
+links as a node's that answer each message at once, without reading or storing it.
+"""
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import psycopg
+
+from benchmarks import machine
+from benchmarks.node import LINKS, Database, Load
+
+COPY_ROWS = 2000
+
+_TABLE = """
+    DROP TABLE IF EXISTS bench_floor;
+    CREATE TABLE bench_floor (charge_id bigint PRIMARY KEY, partner_id bigint NOT NULL,
+        msisdn bigint NOT NULL, amount_minor bigint NOT NULL, currency text NOT NULL)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFloor:
+    """Rows a second, and PostgreSQL's CPU for a row."""
+
+    rows_per_s: float
+    cpu_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFloor:
+    """Messages a second, and the process's CPU for a message."""
+
+    per_s: float
+    cpu_us: float
+
+
+def copy_floor(database: Database, *, seconds: float) -> CopyFloor:
+    """COPY + primary key + commit of rows like those of a debit job."""
+    rows = 0
+    with psycopg.connect(database.dsn, autocommit=True) as conn:
+        for statement in _TABLE.split(";"):
+            conn.execute(statement.encode())
+        pids = database.pids
+        blocks = [_block(n) for n in range(int(seconds * 400))]
+        cpu, started = machine.cpu_s(pids), time.monotonic()
+        for block in blocks:
+            with conn.cursor().copy("COPY bench_floor FROM STDIN") as copy:
+                copy.write(block)
+            rows += COPY_ROWS
+            if time.monotonic() - started > seconds:
+                break
+        took = time.monotonic() - started
+        used = machine.cpu_s(pids) - cpu
+        conn.execute("DROP TABLE bench_floor")
+    return CopyFloor(rows / took, used / rows * 1e6)
+
+
+def _block(number: int) -> bytes:
+    first = 10**15 + number * COPY_ROWS
+    return b"".join(
+        b"%d\t1\t%d\t2500\tUAH\n" % (first + n, 380_970_000_000 + n) for n in range(COPY_ROWS)
+    )
+
+
+def link_floor(load: Load, *, first: int, count: int, window: int, seconds: float) -> LinkFloor:
+    """The same messages to links that answer at once."""
+    load.begin("accept", count=LINKS)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.floors", str(load.port)], stdin=subprocess.PIPE
+    )
+    try:
+        load.end()
+        load.do("prepare", first=first, count=count)
+        cpu = machine.cpu_s([process.pid])
+        done = load.do("run", seconds=seconds, window=window)
+        used = machine.cpu_s([process.pid]) - cpu
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+    return LinkFloor(done["answered"] / done["seconds"], used / done["answered"] * 1e6)
+
+
+def main(port: int) -> None:
+    """The process of `link_floor`."""
+    from twisted.internet import reactor  # noqa: TID251
+
+    from ppcd.smpp import Inbox, Link, LinkSettings
+
+    class AtOnce:
+        def received(self, link: Link, batch: Inbox) -> None:
+            batch.answer([0] * len(batch))
+
+    for number in range(LINKS):
+        settings = LinkSettings(name=f"link{number}", host="127.0.0.1", port=port, system_id="x")
+        anything: Any = reactor
+        Link(settings, reactor=anything, inbound=AtOnce(), random=Random(number)).start()
+    anything.run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

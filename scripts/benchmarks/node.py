@@ -1,0 +1,304 @@
+"""A real node under test: an embedded PostgreSQL, `ppcd run` as a process, and the load.
+
+Owns processes and their configuration; whatever is started here is stopped here.
+"""
+
+import base64
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+
+from benchmarks import machine
+from benchmarks.traffic import ADDRESSES, FIRST_ADDRESS
+from ppcd.sim.postgres import Postgres
+from ppcd.store import migrate
+from ppcd.store.ids import first_id_of
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_S = 30.0
+LINKS = 4
+KEY = "bench-key"
+#: A server as for production of this size; durable as always.
+POSTGRES = {
+    "shared_buffers": "2GB",
+    "max_wal_size": "8GB",
+    "checkpoint_timeout": "15min",
+    "max_connections": "60",
+}
+
+_CONFIG = """\
+node: {{name: {name}}}
+database: {{dsn: "{dsn}", statement_timeout_s: 60}}
+links:
+{links}
+routes:
+  games:
+    links: [{link_names}]
+    pool: {{first: "{first}", size: {size}}}
+    msisdn_prefixes: ["380"]
+    billing: main
+billing:
+  main:
+    url: {billing}/billing/debits
+    query_url: {billing}/billing/debits/{{key}}
+    timeout_s: 5
+    connections_max: {connections}
+    abilities: {{idempotent: true, queryable: true, stores_refusals: true, quiet_period_s: 10}}
+    answer:
+      not_processed_statuses: [503]
+      reasons:
+        insufficient: INSUFFICIENT_FUNDS
+        barred: SERVICE_DENIED
+        unknown: USER_UNKNOWN
+partner_api: {{listen: "127.0.0.1:{partner_port}", http_sink_hosts: ["127.0.0.1"]}}
+webhooks: {{http_hosts: ["127.0.0.1"]}}
+operations: {{listen: "127.0.0.1:{operations_port}", socket: {socket}}}
+log: {{level: warn}}
+"""
+_LINK = """\
+  {name}:
+    host: 127.0.0.1
+    port: {port}
+    system_id: bench
+    password_file: {password}
+    window_max: 1000
+    enquire_link_s: 600
+"""
+
+
+class Database:
+    """A PostgreSQL with the schema, one partner, and a clock for prepared ids."""
+
+    def __init__(self) -> None:
+        build = ROOT / "build"
+        build.mkdir(exist_ok=True)
+        self.directory = Path(tempfile.mkdtemp(prefix="bench-", dir=build))
+        self._postgres = Postgres(self.directory / "postgres", settings=POSTGRES)
+        self.dsn = ""
+        self.partner_id = 0
+        self.first_id = first_id_of(datetime.now(UTC))  # noqa: TID251
+
+    def start(self) -> None:
+        self._postgres.start()
+        with psycopg.connect(self._postgres.dsn("postgres"), autocommit=True) as conn:
+            conn.execute("CREATE DATABASE ppcd")
+        self.dsn = self._postgres.dsn("ppcd")
+        migrate.migrate(self.dsn)
+
+    def register(self, *, webhook_url: str | None, key_hash: bytes) -> None:
+        """The partner whose charges these are."""
+        from ppcd.store import registers
+        from ppcd.store.lanes import Direct
+
+        with Direct(self.dsn) as direct:
+            self.partner_id = direct.run(
+                registers.add_partner,
+                name="gamex",
+                merchant="GameX",
+                language="ru",
+                webhook_url=webhook_url,
+                webhook_secret=base64.b64decode("c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"),
+                key_hash=key_hash,
+            )
+
+    @property
+    def pids(self) -> list[int]:
+        pid = self._postgres.pid
+        return [] if pid is None else machine.children(pid)
+
+    def stop(self) -> None:
+        self._postgres.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Load:
+    """The load's process."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.load"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.pid = self._process.pid
+        self.port: int = self._answer()["port"]
+
+    def begin(self, do: str, **arguments: Any) -> None:
+        """Tell it what to do; `end` waits for the answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self._process.stdin.flush()
+
+    def end(self) -> Any:
+        return self._answer()
+
+    def do(self, what: str, **arguments: Any) -> Any:
+        self.begin(what, **arguments)
+        return self.end()
+
+    def stop(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the load process has ended")
+        return json.loads(line)
+
+
+class Node:
+    """`ppcd run`."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        name: str,
+        smsc_port: int,
+        links: int = LINKS,
+        billing: str = "http://127.0.0.1:9",
+    ) -> None:
+        self.directory = database.directory
+        self.name = name
+        self.operations_port, self.partner_port = free_port(), free_port()
+        self._config = self.directory / f"{name}.yaml"
+        self.socket = Path(tempfile.mkdtemp(prefix="ppcd-")) / "s"
+        names = [f"link{n}" for n in range(links)]
+        password = self.directory / "password"
+        password.write_text("bench")
+        password.chmod(0o600)
+        self._config.write_text(
+            _CONFIG.format(
+                name=name,
+                dsn=database.dsn.replace("\\", "\\\\").replace('"', '\\"'),
+                links="".join(
+                    _LINK.format(name=n, port=smsc_port, password=password) for n in names
+                ).rstrip(),
+                link_names=", ".join(names),
+                first=FIRST_ADDRESS,
+                size=ADDRESSES,
+                billing=billing,
+                connections=64,
+                partner_port=self.partner_port,
+                operations_port=self.operations_port,
+                socket=self.socket,
+            )
+        )
+        self._log = (self.directory / f"{name}.log").open("ab")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "ppcd.cli", "run", "--config", str(self._config)]
+        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
+
+    def wait_ready(self) -> None:
+        until = time.monotonic() + READY_S
+        while time.monotonic() < until:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the node ended:\n{self.tail()}")
+            if self._ready():
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"the node is not ready:\n{self.tail()}")
+
+    def _ready(self) -> bool:
+        url = f"http://127.0.0.1:{self.operations_port}/health/ready"
+        try:
+            with urllib.request.urlopen(url, timeout=1) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def tell(self, *words: str) -> None:
+        """`ppcd pause debits` and its like."""
+        command = [sys.executable, "-m", "ppcd.cli", *words, "--socket", str(self.socket)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    def memory_mib(self) -> float:
+        return machine.memory_mib(self.pid)
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self._log.close()
+        shutil.rmtree(self.socket.parent, ignore_errors=True)
+
+    def tail(self) -> str:
+        return (self.directory / f"{self.name}.log").read_text()[-2000:]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+@contextmanager
+def running_database(webhook_url: str | None = None) -> Iterator[Database]:
+    """A database with the schema and a partner, gone at the end."""
+    from ppcd.cli.partners import hash_key
+
+    database = Database()
+    try:
+        database.start()
+        database.register(webhook_url=webhook_url, key_hash=hash_key(KEY))
+        yield database
+    finally:
+        database.stop()
+
+
+@contextmanager
+def running_load() -> Iterator[Load]:
+    """The load's process, gone at the end."""
+    load = Load()
+    try:
+        yield load
+    finally:
+        load.stop()
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port

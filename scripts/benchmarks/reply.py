@@ -1,0 +1,382 @@
+"""`scripts/bench reply`: how fast, how cheap and how safe answers become durable confirmations.
+
+A real node (`ppcd run`) on a real PostgreSQL, billing and prompts held by their stop buttons (their
+jobs are written all the same), and a load that is the SMSC. Mixed traffic; every cell is checked to
+the last reply. Closed loop for capacity, open loop for latency.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import charges, machine
+from benchmarks.figures import figure, middle, noise
+from benchmarks.floors import CopyFloor, LinkFloor, copy_floor, link_floor
+from benchmarks.node import LINKS, Database, Load, Node, running_database, running_load
+from benchmarks.traffic import FIRST_PHONE, NO, YES, kind_of
+
+#: Unanswered messages a link: what a busy SMSC has, and ten times that.
+WINDOW = 2_000
+OVERLOAD_WINDOW = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured."""
+
+    cells: int
+    charges: int
+    seconds: float
+    overload_s: float
+    overload_charges: int
+    open_s: float
+    kills: int
+    receipts: bool
+
+
+FULL = Plan(
+    cells=3,
+    charges=400_000,
+    seconds=8,
+    overload_s=60,
+    overload_charges=3_000_000,
+    open_s=10,
+    kills=10,
+    receipts=True,
+)
+QUICK = Plan(
+    cells=1,
+    charges=60_000,
+    seconds=3,
+    overload_s=4,
+    overload_charges=120_000,
+    open_s=2,
+    kills=1,
+    receipts=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One measured run: rates, microseconds a reply, milliseconds."""
+
+    per_s: float
+    node_us: float
+    postgres_us: float
+    load_us: float
+    p50_ms: float
+    p99_ms: float
+    refused: int
+    answered: int
+
+
+class Bench:
+    """One database, one node, one load; charges are used once and never again."""
+
+    def __init__(self, database: Database, node: Node, load: Load) -> None:
+        self.database = database
+        self.node = node
+        self.load = load
+        self._next = 0
+
+    def bind(self) -> None:
+        """Start the node; it binds to the load."""
+        self.load.begin("accept", count=LINKS)
+        self.node.start()
+        self.load.end()
+        self.node.wait_ready()
+
+    def prepare(self, count: int, *, receipts: bool = False) -> int:
+        """So many new charges, and what their phones will say; the first one's number."""
+        first = self._next
+        self._next += count
+        charges.prepare(
+            self.database.dsn,
+            first=first,
+            count=count,
+            first_id=self.database.first_id,
+            partner_id=self.database.partner_id,
+        )
+        charges.settle(self.database.dsn)
+        self.load.do("prepare", first=first, count=count, receipts=receipts)
+        return first
+
+    def cell(
+        self,
+        *,
+        seconds: float,
+        window: int | None = None,
+        rate: float | None = None,
+        watch: Callable[[], None] | None = None,
+    ) -> Cell:
+        """Run the prepared load and say what it cost."""
+        pids = self.database.pids
+        node, postgres = machine.cpu_s([self.node.pid]), machine.cpu_s(pids)
+        self.load.begin("run", seconds=seconds, window=window, rate=rate)
+        if watch is not None:
+            watch()
+        done = self.load.end()
+        node = machine.cpu_s([self.node.pid]) - node
+        postgres = machine.cpu_s(self.database.pids) - postgres
+        answered = max(1, done["answered"])
+        assert done["alive"], f"a link was lost:\n{self.node.tail()}"
+        return Cell(
+            per_s=done["answered_in_time"] / done["seconds"],
+            node_us=node / answered * 1e6,
+            postgres_us=postgres / answered * 1e6,
+            load_us=done["load_cpu_s"] / answered * 1e6,
+            p50_ms=done["p50_ms"],
+            p99_ms=done["p99_ms"],
+            refused=done["refused"],
+            answered=done["answered"],
+        )
+
+    def check(self) -> None:
+        """Everything acknowledged is recorded, and each yes has exactly one debit job."""
+        acknowledged = [i for i in self.load.do("acknowledged")["phones"] if i >= 0]
+        said = {YES: 0, NO: 0}
+        for i in acknowledged:
+            kind = kind_of(i)
+            if kind in said:
+                said[kind] += 1
+        recorded, jobs, declined = (
+            charges.one(self.database.dsn, statement, [FIRST_PHONE + i for i in acknowledged])
+            for statement in (
+                "SELECT count(DISTINCT msisdn) FROM reply WHERE msisdn = ANY(%s::bigint[])",
+                "SELECT count(*) FROM debit_job WHERE msisdn = ANY(%s::bigint[])",
+                "SELECT count(*) FROM outcome o JOIN charge c USING (charge_id)"
+                " WHERE o.state = 'declined' AND c.msisdn = ANY(%s::bigint[])",
+            )
+        )
+        assert recorded == len(acknowledged), f"{len(acknowledged)} acknowledged, {recorded} kept"
+        assert jobs == said[YES], f"{said[YES]} said yes, {jobs} debit jobs"
+        assert declined == said[NO], f"{said[NO]} said no, {declined} declined"
+
+
+def run(quick: bool) -> list[dict[str, Any]]:  # noqa: FBT001
+    """Measure, check, and give the figures."""
+    plan = QUICK if quick else FULL
+    print(machine.description())
+    with ExitStack() as stack:
+        database = stack.enter_context(running_database())
+        load = stack.enter_context(running_load())
+        node = Node(database, name="bench", smsc_port=load.port)
+        stack.callback(node.stop)
+        bench = Bench(database, node, load)
+        print(f"flush {machine.flush_ms(database.directory):.2f} ms")
+        return _measure(bench, plan)
+
+
+def _measure(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
+    copies: list[CopyFloor] = []
+    links: list[LinkFloor] = []
+    cells: list[Cell] = []
+    memory: list[float] = []
+    # Floors first: their links are not the node's. Then again between the cells, as far as it goes.
+    for _ in range(plan.cells):
+        links.append(
+            link_floor(bench.load, first=0, count=200_000, window=WINDOW, seconds=plan.seconds / 2)
+        )
+        copies.append(copy_floor(bench.database, seconds=plan.seconds / 2))
+    bench.bind()
+    for kind in ("debits", "prompts"):
+        bench.node.tell("pause", kind)
+    _warm_up(bench, plan)
+    for _ in range(plan.cells):
+        bench.prepare(plan.charges)
+        cells.append(bench.cell(seconds=plan.seconds, window=WINDOW))
+        memory.append(bench.node.memory_mib())
+        bench.check()
+        _say("closed loop", cells[-1])
+        copies.append(copy_floor(bench.database, seconds=plan.seconds / 2))
+    figures = _figures(cells, copies, links, memory)
+    figures += _open_loop(bench, plan, middle([c.per_s for c in cells]))
+    if plan.receipts:
+        figures += _receipts(bench, plan)
+    figures += _overload(bench, plan)
+    figures += _kills(bench, plan)
+    return figures
+
+
+def _warm_up(bench: Bench, plan: Plan) -> None:
+    bench.prepare(plan.charges // 10)
+    bench.cell(seconds=plan.seconds, window=WINDOW)
+
+
+def _figures(
+    cells: list[Cell], copies: list[CopyFloor], links: list[LinkFloor], memory: list[float]
+) -> list[dict[str, Any]]:
+    yes = 170 / 200
+    per_s = [cell.per_s * yes for cell in cells]
+    copy_s = middle([c.rows_per_s for c in copies])
+    copy_us = middle([c.cpu_us for c in copies])
+    link_us = middle([floor.cpu_us for floor in links])
+    node = [cell.node_us for cell in cells]
+    postgres = [cell.postgres_us for cell in cells]
+    replies = [cell.per_s for cell in cells]
+    return [
+        figure(
+            "reply_confirmed_to_copy",
+            middle(per_s) / copy_s,
+            "ratio",
+            better="higher",
+            must=0.20,
+            aim=0.40,
+            noise=noise(per_s),
+        ),
+        figure("reply_confirmed_rate", middle(per_s), "per s", better="higher", aim=100_000),
+        figure("reply_rate", middle(replies), "replies/s", better="higher"),
+        figure("reply_copy_floor_rate", copy_s, "rows/s", better="higher"),
+        figure(
+            "reply_link_floor_rate", middle([f.per_s for f in links]), "PDUs/s", better="higher"
+        ),
+        figure(
+            "reply_python_cpu_to_floor",
+            middle(node) / link_us,
+            "ratio",
+            better="lower",
+            must=3,
+            aim=1.8,
+            noise=noise(node),
+        ),
+        figure("reply_python_cpu", middle(node), "µs/reply", better="lower"),
+        figure("reply_python_floor_cpu", link_us, "µs/reply", better="lower"),
+        figure(
+            "reply_postgres_cpu_to_copy",
+            middle(postgres) / copy_us,
+            "ratio",
+            better="lower",
+            must=5,
+            aim=3,
+            noise=noise(postgres),
+        ),
+        figure("reply_postgres_cpu", middle(postgres), "µs/reply", better="lower"),
+        figure("reply_copy_floor_cpu", copy_us, "µs/row", better="lower"),
+        figure("reply_load_cpu", middle([c.load_us for c in cells]), "µs/reply", better="lower"),
+        figure(
+            "reply_saturated_p99",
+            middle([c.p99_ms for c in cells]),
+            "ms",
+            better="lower",
+        ),
+        figure("reply_memory_saturated", max(memory), "MiB", better="lower", must=300, aim=150),
+    ]
+
+
+def _open_loop(bench: Bench, plan: Plan, saturated: float) -> list[dict[str, Any]]:
+    rate = saturated / 2
+    found: list[Cell] = []
+    for _ in range(plan.cells):
+        bench.prepare(int(rate * plan.open_s * 1.05))
+        found.append(bench.cell(seconds=plan.open_s, rate=rate))
+        bench.check()
+        _say("half the rate", found[-1])
+    p99 = [cell.p99_ms for cell in found]
+    return [
+        figure(
+            "reply_p99_half_rate",
+            middle(p99),
+            "ms",
+            better="lower",
+            must=50,
+            aim=20,
+            noise=noise(p99),
+        ),
+        figure("reply_p50_half_rate", middle([c.p50_ms for c in found]), "ms", better="lower"),
+    ]
+
+
+def _receipts(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
+    found: list[Cell] = []
+    for _ in range(plan.cells):
+        bench.prepare(plan.charges // 2, receipts=True)
+        found.append(bench.cell(seconds=plan.seconds, window=WINDOW))
+        bench.check()
+        _say("with receipts", found[-1])
+    return [
+        figure(
+            "reply_with_receipts_rate",
+            middle([c.per_s for c in found]) / 2,
+            "replies/s",
+            better="higher",
+        ),
+        figure(
+            "reply_with_receipts_python_cpu",
+            middle([c.node_us for c in found]),
+            "µs/message",
+            better="lower",
+        ),
+        figure(
+            "reply_with_receipts_postgres_cpu",
+            middle([c.postgres_us for c in found]),
+            "µs/message",
+            better="lower",
+        ),
+    ]
+
+
+def _overload(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
+    """All that the sockets take, far beyond capacity; then, within ten seconds, normal again."""
+    bench.prepare(plan.overload_charges)
+    seen: list[float] = []
+
+    def watch() -> None:
+        until = time.monotonic() + plan.overload_s
+        while time.monotonic() < until:
+            seen.append(bench.node.memory_mib())
+            time.sleep(0.5)
+
+    cell = bench.cell(seconds=plan.overload_s, window=OVERLOAD_WINDOW, watch=watch)
+    bench.check()
+    _say("overload", cell)
+    print(f"overload: memory {seen[0]:.0f} MiB at first, {max(seen):.0f} at most, {seen[-1]:.0f}")
+    bench.prepare(4_000)
+    after = bench.cell(seconds=3, rate=1_000)
+    _say("right after", after)
+    half = len(seen) // 2
+    grown = max(seen[half:]) / max(seen[:half])
+    return [
+        figure("reply_memory_overload", max(seen), "MiB", better="lower", must=300, aim=150),
+        figure("reply_memory_overload_growth", grown, "ratio", better="lower", must=1.1),
+        figure("reply_overload_rate", cell.per_s, "replies/s", better="higher"),
+        figure("reply_overload_refused", cell.refused, "replies", better="lower"),
+        figure("reply_p99_after_overload", after.p99_ms, "ms", better="lower", must=50),
+    ]
+
+
+def _kills(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
+    """A node killed in full flight has recorded whatever it has acknowledged."""
+    lost = 0
+    for number in range(plan.kills):
+        bench.prepare(plan.charges // 4)
+        bench.load.begin("run", seconds=3, window=WINDOW)
+        time.sleep(0.15 + 0.05 * number)
+        bench.node.kill()
+        bench.load.end()
+        acknowledged = [i for i in bench.load.do("acknowledged")["phones"] if i >= 0]
+        phones = [FIRST_PHONE + i for i in acknowledged]
+        kept = charges.one(
+            bench.database.dsn,
+            "SELECT count(DISTINCT msisdn) FROM reply WHERE msisdn = ANY(%s::bigint[])",
+            phones,
+        )
+        lost += len(phones) - kept
+        twice = charges.one(
+            bench.database.dsn,
+            "SELECT count(*) - count(DISTINCT charge_id) FROM reply WHERE effect = 'confirmed'",
+        )
+        print(f"kill {number + 1}: {len(phones)} acknowledged, {kept} recorded")
+        assert twice == 0, f"{twice} charges were confirmed twice"
+        bench.bind()
+    return [figure("reply_lost_after_kill", lost, "replies", better="lower", must=0, aim=0)]
+
+
+def _say(what: str, cell: Cell) -> None:
+    print(
+        f"{what}: {cell.per_s:,.0f} replies/s; µs a reply: node {cell.node_us:.1f}, PostgreSQL "
+        f"{cell.postgres_us:.1f}, load {cell.load_us:.2f}; p50 {cell.p50_ms:.1f} ms, "
+        f"p99 {cell.p99_ms:.1f} ms; {cell.answered} answered, {cell.refused} refused",
+        flush=True,
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ppcd.store.rows import Ended, PromptJob, PromptKey, webhook_key
-from ppcd.store.sql import END, Cursor, columns
+from ppcd.store.sql import END, Cursor, columns, lock_awaiting
 
 _JOB_COLUMNS = """
     j.charge_id, j.prompt_no, j.kind, j.code, j.key, j.attempts, c.msisdn, c.route, c.address,
@@ -141,6 +141,7 @@ def begin(cur: Cursor, batch: Sequence[Writing], *, lease_s: float) -> list[Go |
     asking = [w for w in ordered if w.prompt_no < 100 and (w.charge_id, w.prompt_no) in taken]
     marked: dict[int, bool] = {}
     if asking:
+        lock_awaiting(cur, [w.key for w in asking])
         cur.execute(_MARK, columns(asking, ("key", "charge_id")))
         marked = dict(cur.fetchall())
     allowed: dict[tuple[int, int], Go] = {}
@@ -260,8 +261,9 @@ def finish(
     later = [a for a in batch if a.next is Next.LATER]
     if later:
         cur.execute(_RELEASE, columns(later, ("charge_id", "prompt_no", "delay_s")))
-    unwritten = sorted((a for a in batch if a.unwritten), key=lambda a: a.key)
+    unwritten = [a for a in batch if a.unwritten]
     if unwritten:
+        lock_awaiting(cur, [a.key for a in unwritten])
         cur.execute(_UNMARK, columns(unwritten, ("key", "charge_id")))
     failed = _overtaken(cur, batch, failures)
     lost = [
@@ -299,14 +301,11 @@ def _end(cur: Cursor, prompts: Sequence[tuple[int, int]], lease_s: float) -> dic
     """End charges, given as (key, charge_id), whose prompt can't reach the phone; by charge_id."""
     if not prompts:
         return {}
-    ordered = sorted(prompts)
+    keys = [key for key, _ in prompts]
+    lock_awaiting(cur, keys)
     cur.execute(
         _UNDELIVERABLE,
-        {
-            "key": [p[0] for p in ordered],
-            "charge_id": [p[1] for p in ordered],
-            "lease_s": lease_s,
-        },
+        {"key": keys, "charge_id": [charge_id for _, charge_id in prompts], "lease_s": lease_s},
     )
     return {
         row[0]: Ended(row[0], "undeliverable", webhook_key(row[0], row[1]))
@@ -366,7 +365,7 @@ def record_receipts(
     failed = {
         row[0]: (row[4], row[2]) for row in cur.fetchall() if row[1] in failures and row[3] == 0
     }
-    ended = _end(cur, sorted(set(failed.values())), lease_s)
+    ended = _end(cur, list(set(failed.values())), lease_s)
     return [
         ended.pop(failed[r.receipt_id][1], None) if r.receipt_id in failed else None for r in batch
     ]

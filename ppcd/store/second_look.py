@@ -12,7 +12,7 @@ from ppcd.charge.reading import Verdict
 from ppcd.charge.rules import State
 from ppcd.store.replies import INSERT_REPLY, REPLIES, REPLY_NAMES, Settled, settled_before
 from ppcd.store.rows import NewReply, PromptKey, PromptNo, WebhookKey
-from ppcd.store.sql import END, Cursor, columns
+from ppcd.store.sql import END, Cursor, columns, lock_awaiting
 
 _LOCK_HOLDS = """
     SELECT key FROM hold WHERE key = ANY(%s::bigint[]) ORDER BY key FOR UPDATE
@@ -64,6 +64,7 @@ _INSERTREPLIES = (
                r.esm_class, r.verdict, r.number, r.rule, e.effect, (SELECT business_now())
           FROM r JOIN unnest(%(reply_id)s::bigint[], %(charge_id)s::bigint[], %(effect)s::text[])
                    AS e(reply_id, charge_id, effect) USING (reply_id)
+        ON CONFLICT DO NOTHING
 """
 )
 
@@ -102,28 +103,42 @@ def look_again(
     """Record the replies that settled nothing, and do what they call for.
 
     `untrusted` names the links whose replies are only recorded. No two replies of a batch have the
-    same key.
+    same key. Asking first what was done before, it needs no `repeat`.
     """
+    keys = sorted(r.key for r in batch if r.key is not None and r.link not in untrusted)
+    # The locks first, the look second: a new statement sees what was committed while we waited.
+    cur.execute(_LOCK_HOLDS, [keys])
+    lock_awaiting(cur, keys)
     # Always, not in repeats alone: a repeated confirmation may have waited for its first run and
     # found the rows gone without seeing, in its one snapshot, that it was this node who took them.
-    before = settled_before(cur, batch)
-    if before:
-        left = [r for r in batch if r.reply_id not in before]
-        rest = look_again(
-            cur,
-            left,
-            untrusted=untrusted,
-            reprompts_max=reprompts_max,
-            wrong_codes_max=wrong_codes_max,
-            lease_s=lease_s,
-        )
-        before |= {r.reply_id: settled for r, settled in zip(left, rest, strict=True)}
-        return [before[r.reply_id] for r in batch]
-    keys = sorted(r.key for r in batch if r.key is not None and r.link not in untrusted)
-    # The lock first, the look second: a new statement sees what was committed while we waited.
-    cur.execute(_LOCK_HOLDS, [keys])
+    settled = settled_before(cur, batch)
+    left = [r for r in batch if r.reply_id not in settled]
+    if left:
+        seen = _situations(cur, keys)
+        work = _Work(cur, left, lease_s)
+        for reply in left:
+            meant = None if reply.key is None or reply.link in untrusted else seen.get(reply.key)
+            effect = (
+                Effect.UNTRUSTED
+                if reply.link in untrusted
+                else consequence(
+                    Verdict(reply.verdict),
+                    reply.number,
+                    meant.situation if meant else None,
+                    reprompts_max=reprompts_max,
+                    wrong_codes_max=wrong_codes_max,
+                )
+            )
+            may_ask = meant is not None and meant.situation.reprompts < reprompts_max
+            work.judged(reply, effect, meant.charge_id if meant else None, may_ask=may_ask)
+        settled |= work.carry_out()
+    return [settled[r.reply_id] for r in batch]
+
+
+def _situations(cur: Cursor, keys: Sequence[int]) -> dict[int, _Seen]:
+    """By key, the charge that a reply can only mean."""
     cur.execute(_SITUATIONS, [keys])
-    seen = {
+    return {
         row[0]: _Seen(
             row[1],
             Situation(
@@ -138,68 +153,52 @@ def look_again(
         )
         for row in cur.fetchall()
     }
-    effects: dict[int, Effect] = {}
-    charges: dict[int, int | None] = {}
-    may_ask: set[int] = set()
-    for reply in batch:
-        meant = None if reply.key is None else seen.get(reply.key)
-        if meant and meant.situation.reprompts < reprompts_max:
-            may_ask.add(reply.reply_id)
-        charges[reply.reply_id] = meant.charge_id if meant else None
-        effects[reply.reply_id] = (
-            Effect.UNTRUSTED
-            if reply.link in untrusted
-            else consequence(
-                Verdict(reply.verdict),
-                reply.number,
-                meant.situation if meant else None,
-                reprompts_max=reprompts_max,
-                wrong_codes_max=wrong_codes_max,
-            )
-        )
-    work = _Work(cur, batch, effects, charges, lease_s)
-    prompts = work.notices(work.count(may_ask))
-    webhooks = work.decline()
-    cur.execute(
-        _INSERTREPLIES,
-        columns(batch, REPLY_NAMES)
-        | {
-            "charge_id": [charges[r.reply_id] for r in batch],
-            "effect": [effects[r.reply_id] for r in batch],
-        },
-    )
-    return [
-        Settled(
-            effects[r.reply_id],
-            charges[r.reply_id],
-            webhook=webhooks.get(r.reply_id),
-            prompt=prompts.get(r.reply_id),
-        )
-        for r in batch
-    ]
 
 
 class _Work:
     """The work rows that a batch's effects call for. Lives as long as one transaction."""
 
-    def __init__(
-        self,
-        cur: Cursor,
-        batch: Sequence[NewReply],
-        effects: dict[int, Effect],
-        charges: dict[int, int | None],
-        lease_s: float,
-    ) -> None:
+    def __init__(self, cur: Cursor, batch: Sequence[NewReply], lease_s: float) -> None:
         self._cur = cur
-        self._effects = effects
-        self._charges = charges
+        self._batch = batch
         self._lease_s = lease_s
-        self._ordered = sorted((r for r in batch if r.key is not None), key=lambda r: r.key or 0)
+        self._effects: dict[int, Effect] = {}
+        self._charges: dict[int, int | None] = {}
+        self._may_ask: set[int] = set()
+
+    def judged(
+        self, reply: NewReply, effect: Effect, charge_id: int | None, *, may_ask: bool
+    ) -> None:
+        """Take note of what a reply does, and to which charge."""
+        self._effects[reply.reply_id] = effect
+        self._charges[reply.reply_id] = charge_id
+        if may_ask:
+            self._may_ask.add(reply.reply_id)
+
+    def carry_out(self) -> dict[int, Settled]:
+        """Do and record it; by reply_id, what was done."""
+        prompts = self._notices(self._count())
+        webhooks = self._decline()
+        ids = [reply.reply_id for reply in self._batch]
+        self._cur.execute(
+            _INSERTREPLIES,
+            columns(self._batch, REPLY_NAMES)
+            | {
+                "charge_id": [self._charges[i] for i in ids],
+                "effect": [self._effects[i] for i in ids],
+            },
+        )
+        return {
+            i: Settled(
+                self._effects[i], self._charges[i], webhook=webhooks.get(i), prompt=prompts.get(i)
+            )
+            for i in ids
+        }
 
     def _with(self, *effects: Effect) -> list[NewReply]:
-        return [r for r in self._ordered if self._effects[r.reply_id] in effects]
+        return [r for r in self._batch if self._effects[r.reply_id] in effects]
 
-    def count(self, may_ask: set[int]) -> dict[int, tuple[object, ...]]:
+    def _count(self) -> dict[int, tuple[object, ...]]:
         """Count questions and wrong codes in `awaiting`: by reply_id, what a re-prompt needs.
 
         A wrong code is counted even when all the questions have been asked; then nothing is sent.
@@ -212,19 +211,14 @@ class _Work:
             {
                 "key": [r.key for r in asked],
                 "charge_id": [self._charges[r.reply_id] for r in asked],
-                "asked": [int(r.reply_id in may_ask) for r in asked],
+                "asked": [int(r.reply_id in self._may_ask) for r in asked],
                 "wrong": [int(self._effects[r.reply_id] is Effect.WRONG_CODE) for r in asked],
             },
         )
         counted = {row[0]: row for row in self._cur.fetchall()}
-        for reply in asked:
-            if reply.key not in counted:  # decided by someone else meanwhile
-                self._effects[reply.reply_id] = Effect.LATE
-        return {
-            r.reply_id: counted[r.key] for r in asked if r.key in counted and r.reply_id in may_ask
-        }
+        return {r.reply_id: counted[r.key] for r in asked if r.reply_id in self._may_ask}
 
-    def notices(self, counted: dict[int, tuple[object, ...]]) -> dict[int, PromptKey]:
+    def _notices(self, counted: dict[int, tuple[object, ...]]) -> dict[int, PromptKey]:
         """Insert the texts to be sent; by reply_id, the job's key."""
         jobs: dict[int, tuple[object, ...]] = {}
         for reply_id, (key, charge_id, reprompts, code, expires_at) in counted.items():
@@ -252,7 +246,7 @@ class _Work:
             if (job[0], job[1]) in made
         }
 
-    def decline(self) -> dict[int, WebhookKey]:
+    def _decline(self) -> dict[int, WebhookKey]:
         """End the charges whose codes are used up; by reply_id, the notification that is due."""
         used_up = self._with(Effect.CODES_USED_UP)
         if not used_up:
@@ -265,12 +259,10 @@ class _Work:
                 "lease_s": self._lease_s,
             },
         )
-        ended: dict[int | None, int | None] = {row[0]: row[1] for row in self._cur.fetchall()}
+        ended: dict[int, int | None] = dict(self._cur.fetchall())
         webhooks = {}
         for reply in used_up:
             charge_id = self._charges[reply.reply_id]
-            if charge_id not in ended:
-                self._effects[reply.reply_id] = Effect.LATE
-            elif charge_id is not None and (sequence := ended[charge_id]) is not None:
+            if charge_id is not None and (sequence := ended[charge_id]) is not None:
                 webhooks[reply.reply_id] = WebhookKey(charge_id, sequence)
         return webhooks

@@ -10,6 +10,19 @@ import psycopg
 
 Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
 
+#: `awaiting` rows are locked in the order of their keys, on all nodes and in all statements: then
+#: batches wait for each other instead of deadlocking. An UPDATE or DELETE of many locks them in
+#: whatever order its plan reads them, so this comes first.
+_LOCK_AWAITING = """
+    SELECT FROM awaiting WHERE key = ANY(%s::bigint[]) ORDER BY key FOR UPDATE
+"""
+
+
+def lock_awaiting(cur: Cursor, keys: Sequence[int]) -> None:
+    """Lock these rows, as far as they are there."""
+    cur.execute(_LOCK_AWAITING, [list(keys)])
+
+
 #: What ends a charge, appended to a statement whose CTE `ended` gives charge_id, state, reason and
 #: billing_reference. Its work row must have been deleted in the same statement: whoever deletes it
 #: decides. Gives `ended_webhook` (charge_id, sequence) for those that have somewhere to be told.

@@ -1,0 +1,352 @@
+"""Two connections at once: whoever takes the row decides, the other is told, nobody deadlocks."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+
+from ppcd.charge.rules import State
+from ppcd.store import charges, creation, debits, expiry, prompts, replies, second_look
+from ppcd.store.connection import PINNED
+from ppcd.store.creation import Created, Replayed
+from ppcd.store.debits import Begun, Intent, Next, Result
+from ppcd.store.lanes import Direct
+from ppcd.store.rows import Conflict
+from tests.builders import FAILURES, Store, charge_of
+
+LOOK = {"untrusted": frozenset(), "reprompts_max": 2, "wrong_codes_max": 3, "lease_s": 60}
+
+
+class First:
+    """A transaction that has done its work and not committed yet, and one that comes second."""
+
+    def __init__(self, store: Store, conn: psycopg.Connection[Any], pool: ThreadPoolExecutor):
+        self._store = store
+        self._conn = conn
+        self._pool = pool
+
+    def does(self, transaction: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return transaction(self._conn.cursor(), *args, **kwargs)
+
+    def second(self, transaction: Callable[..., Any], *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Begun on another connection, and now waiting for a lock of ours."""
+        running = self._pool.submit(self._store.run, transaction, *args, **kwargs)
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        with psycopg.connect(self._store.dsn, autocommit=True) as conn:
+            while not running.done() and conn.execute(waiting).fetchone() == (0,):
+                pass
+        assert not running.done(), f"it did not wait: {running.result()}"
+        return running
+
+    def commit(self) -> None:
+        self._conn.commit()
+
+    def rollback(self) -> None:
+        self._conn.rollback()
+
+
+@pytest.fixture
+def first(store: Store) -> Iterator[First]:
+    with psycopg.connect(store.dsn) as conn, ThreadPoolExecutor(1) as pool:
+        yield First(store, conn, pool)
+        conn.rollback()
+
+
+# --- a reply against everything else ----------------------------------------------------------
+
+
+def test_a_cancel_that_loses_to_a_reply_is_told_so(store: Store, first: First) -> None:
+    charge = store.a_written_charge()
+    [settled] = first.does(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    assert settled.effect == "confirmed"
+    cancelling = first.second(
+        charges.cancel, charge.charge_id, partner_id=store.partner_id, lease_s=60
+    )
+    first.commit()
+    assert cancelling.result() is None
+    assert store.state(charge) is State.CONFIRMED
+
+
+def test_a_reply_that_loses_to_a_cancel_is_late(store: Store, first: First) -> None:
+    charge = store.a_written_charge()
+    first.does(charges.cancel, charge.charge_id, partner_id=store.partner_id, lease_s=60)
+    reply = store.a_reply(charge)
+    confirming = first.second(replies.confirm, [reply], lease_s=60)
+    first.commit()
+    assert confirming.result() == [None]
+    [settled] = store.look_again(reply)
+    assert settled.effect == "late_yes"
+    assert store.count("debit_job", charge) == 0
+
+
+def test_a_reply_wins_when_the_cancel_fails(store: Store, first: First) -> None:
+    charge = store.a_written_charge()
+    first.does(charges.cancel, charge.charge_id, partner_id=store.partner_id, lease_s=60)
+    confirming = first.second(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    first.rollback()
+    [settled] = confirming.result()
+    assert settled.effect == "confirmed"
+
+
+def test_two_confirmations_at_once_make_one_debit_job(store: Store, first: First) -> None:
+    charge = store.a_written_charge()
+    first.does(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    second = store.a_reply(charge)
+    confirming = first.second(replies.confirm, [second], lease_s=60)
+    first.commit()
+    assert confirming.result() == [None]
+    assert store.look_again(second)[0].effect == "late"
+    assert store.count("debit_job", charge) == 1
+
+
+def test_the_sweep_passes_over_what_is_being_confirmed(store: Store, first: First) -> None:
+    """The confirmation began in time; it may commit after the time is over."""
+    charge, other = store.a_written_charge(), store.a_written_charge()
+    first.does(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    store.ahead(601)
+    assert [end.charge_id for end in store.expire()] == [other.charge_id]
+    first.commit()
+    assert store.expire() == []
+    assert store.state(charge) is State.CONFIRMED
+
+
+def test_a_failure_receipt_loses_to_a_reply(store: Store, first: First) -> None:
+    charge = store.a_written_charge()
+    first.does(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    recording = first.second(
+        prompts.record_receipts, [store.a_receipt(charge)], failures=FAILURES, lease_s=60
+    )
+    first.commit()
+    assert recording.result() == [None]
+    assert store.state(charge) is State.CONFIRMED
+
+
+def test_a_question_is_not_repeated_to_somebody_who_has_just_said_yes(
+    store: Store, first: First
+) -> None:
+    charge = store.a_written_charge()
+    first.does(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    unclear = store.a_reply(charge, "unclear")
+    looking = first.second(second_look.look_again, [unclear], **LOOK)
+    first.commit()
+    [settled] = looking.result()
+    assert (settled.effect, settled.prompt) == ("late", None)
+
+
+def test_two_wrong_codes_at_once_are_both_counted(store: Store, first: First) -> None:
+    charge = store.a_written_charge(code_required=True)
+    store.reply(charge, number="1111")
+    wrong = [store.a_reply(charge, number=number) for number in ("2222", "3333")]
+    first.does(second_look.look_again, wrong[:1], **LOOK)
+    looking = first.second(second_look.look_again, wrong[1:], **LOOK)
+    first.commit()
+    assert looking.result()[0].effect == "codes_used_up"
+    assert store.state(charge) is State.DECLINED
+
+
+def test_a_second_look_whose_outcome_is_open_is_waited_for(store: Store, first: First) -> None:
+    charge = store.a_written_charge()
+    reply = store.a_reply(charge, "unclear")
+    first.does(second_look.look_again, [reply], **LOOK)
+    again = first.second(second_look.look_again, [reply], **LOOK, repeat=True)
+    first.commit()
+    [settled] = again.result()
+    assert settled.effect == "reprompted"
+    assert store.count("reply", charge) == 1
+
+
+def test_a_stray_answer_whose_outcome_is_open_is_waited_for(store: Store, first: First) -> None:
+    charge = store.a_charge()
+    reply = store.a_reply(charge, key=None)
+    first.does(second_look.look_again, [reply], **LOOK)
+    again = first.second(second_look.look_again, [reply], **LOOK, repeat=True)
+    first.commit()
+    assert again.result()[0].effect == "stray"
+
+
+# --- creation ---------------------------------------------------------------------------------
+
+
+def test_one_request_that_comes_twice_at_once_is_created_once(store: Store, first: First) -> None:
+    order = store.a_new_charge(correlator="c")
+    twin = store.a_new_charge(correlator="c", reference=order.reference)
+    [created] = first.does(creation.create, [order], lease_s=60)
+    creating = first.second(creation.create, [twin], lease_s=60)
+    first.commit()
+    assert isinstance(created, Created)
+    assert creating.result() == [Replayed(order.charge_id)]
+
+
+def test_a_reference_is_free_when_its_first_user_fails(store: Store, first: First) -> None:
+    order = store.a_new_charge()
+    first.does(creation.create, [order], lease_s=60)
+    twin = store.a_new_charge(reference=order.reference)
+    creating = first.second(creation.create, [twin], lease_s=60)
+    first.rollback()
+    assert isinstance(creating.result()[0], Created)
+
+
+def test_a_reference_is_free_when_its_first_user_finds_no_address(
+    store: Store, first: First
+) -> None:
+    phone = store.a_charge(pool=store.a_new_charge().pool[:1])
+    refused = store.a_new_charge(msisdn=phone.msisdn, pool=store.a_new_charge().pool[:1])
+    assert first.does(creation.create, [refused], lease_s=60) == [Conflict.NO_FREE_ADDRESS]
+    twin = store.a_new_charge(reference=refused.reference)
+    creating = first.second(creation.create, [twin], lease_s=60)
+    first.commit()
+    assert isinstance(creating.result()[0], Created)
+
+
+def test_two_charges_for_one_phone_at_once_have_two_addresses(store: Store, first: First) -> None:
+    one = store.a_new_charge()
+    two = store.a_new_charge(msisdn=one.msisdn)
+    [created] = first.does(creation.create, [one], lease_s=60)
+    creating = first.second(creation.create, [two], lease_s=60)
+    first.commit()
+    assert charge_of(creating.result()[0]).key != charge_of(created).key
+
+
+# --- workers ----------------------------------------------------------------------------------
+
+
+def test_two_workers_with_one_job_make_one_attempt(store: Store, first: First) -> None:
+    charge = store.a_charge(State.CONFIRMED)
+    intent = Intent(charge.charge_id, 1, query=False)
+    [begun] = first.does(debits.begin, [intent], node="a", lease_s=60)
+    beginning = first.second(debits.begin, [intent], node="b", lease_s=60)
+    first.commit()
+    assert isinstance(begun, Begun)
+    assert beginning.result() == [None]
+    assert store.count("debit_attempt", charge) == 1
+
+
+def test_two_workers_with_one_text_write_it_once(store: Store, first: First) -> None:
+    charge = store.a_charge()
+    writing = store.a_writing(charge)
+    [go] = first.does(prompts.begin, [writing], lease_s=60)
+    beginning = first.second(prompts.begin, [writing], lease_s=60)
+    first.commit()
+    assert go is not None
+    assert beginning.result() == [None]
+
+
+@pytest.mark.parametrize(
+    "words", [("debited", "denied"), ("denied", "debited"), ("debited", "debited")]
+)
+def test_two_answers_at_once_end_a_charge_once(
+    store: Store, first: First, words: tuple[str, str]
+) -> None:
+    charge = store.a_charge(State.DEBITING)
+    results = [
+        Result(charge.charge_id, 1, "debited", Next.SUCCEEDED)
+        if word == "debited"
+        else Result(charge.charge_id, 1, "denied", Next.DENIED, reason="BILLING_REJECTED")
+        for word in words
+    ]
+    [ended] = first.does(debits.record, results[:1], lease_s=60)
+    recording = first.second(debits.record, results[1:], lease_s=60)
+    first.commit()
+    assert ended is not None
+    assert recording.result() == [None]
+    assert store.count("outcome", charge) == 1
+
+
+def test_claims_at_once_share_the_work(store: Store, first: First) -> None:
+    confirmed = {store.a_charge(State.CONFIRMED).charge_id for _ in range(4)}
+    store.ahead(61)
+    mine = {job.charge_id for job in first.does(debits.claim, limit=2, lease_s=60)}
+    theirs = {job.charge_id for job in store.claim_debits()}
+    assert len(mine) == 2
+    assert mine | theirs == confirmed
+    assert not mine & theirs
+    texts = len(first.does(prompts.claim, limit=1, lease_s=60))
+    assert texts + len(store.run(prompts.claim, limit=100, lease_s=60)) == 0
+
+
+# --- many at once -----------------------------------------------------------------------------
+
+
+def deadlocks(store: Store) -> int:
+    counted = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    return int(store.query(counted)[0][0])
+
+
+def test_batches_over_the_same_charges_do_not_deadlock(store: Store) -> None:
+    """Everything that takes `awaiting` rows takes them in the order of their keys."""
+    random = Random(7)
+    before = deadlocks(store)
+    for _ in range(2):
+        made = [charge_of(r) for r in store.create(*(store.a_new_charge() for _ in range(400)))]
+        random.shuffle(made)
+        # Rows lie in the heap in another order than their keys, and the planner knows how few.
+        store.run(prompts.begin, [store.a_writing(c) for c in made], lease_s=60)
+        store.look_again(*(store.a_reply(c, "unclear") for c in made))
+        store.query("ANALYZE awaiting")
+        orders = [random.sample(made, len(made)) for _ in range(4)]
+        works: list[tuple[Callable[..., Any], list[Any], dict[str, Any]]] = [
+            (replies.confirm, [store.a_reply(c) for c in orders[0]], {"lease_s": 60}),
+            (second_look.look_again, [store.a_reply(c, "unclear") for c in orders[1]], LOOK),
+            (
+                prompts.finish,
+                [
+                    store.an_answer(c, next=prompts.Next.UNDELIVERABLE, segments=())
+                    for c in orders[2]
+                ],
+                {"failures": FAILURES, "lease_s": 60},
+            ),
+            (prompts.begin, [store.a_writing(c, prompt_no=1) for c in orders[3]], {"lease_s": 60}),
+        ]
+
+        def work(transaction: Callable[..., Any], batch: list[Any], kwargs: dict[str, Any]) -> None:
+            profile = {"profile": PINNED} if transaction is replies.confirm else {}
+            with Direct(store.dsn, **profile) as direct:
+                for at in range(0, len(batch), 200):
+                    direct.run(transaction, batch[at : at + 200], **kwargs)
+
+        with ThreadPoolExecutor(4) as pool:
+            for running in [pool.submit(work, *w) for w in works]:
+                running.result()
+        ended = store.query(
+            """SELECT count(*) FROM charge c WHERE charge_id = ANY(%s)
+                AND 1 <> (SELECT count(*) FROM debit_job j WHERE j.charge_id = c.charge_id)
+                       + (SELECT count(*) FROM outcome o WHERE o.charge_id = c.charge_id)""",
+            [c.charge_id for c in made],
+        )
+        assert ended == [(0,)], "each is confirmed or undeliverable, none both"
+    assert deadlocks(store) == before
+
+
+def test_expiry_and_confirmation_at_the_last_moment_agree(store: Store) -> None:
+    made = [charge_of(r) for r in store.create(*(store.a_new_charge() for _ in range(100)))]
+    store.run(prompts.begin, [store.a_writing(c) for c in made], lease_s=60)
+    store.ahead(600 - 0.05)
+
+    def confirm() -> set[int]:
+        done: set[int] = set()
+        with Direct(store.dsn, profile=PINNED) as direct:
+            for at in range(0, len(made), 10):
+                batch = [store.a_reply(c) for c in made[at : at + 10]]
+                settled = direct.run(replies.confirm, batch, lease_s=60)
+                done |= {s.charge_id for s in settled if s is not None and s.charge_id}
+        return done
+
+    def expire() -> set[int]:
+        done: set[int] = set()
+        with Direct(store.dsn) as direct:
+            while store.query("SELECT count(*) FROM awaiting") != [(0,)]:
+                ended = direct.run(expiry.expire, limit=20, lease_s=60)
+                done |= {end.charge_id for end in ended}
+        return done
+
+    with ThreadPoolExecutor(2) as pool:
+        confirming, expiring = pool.submit(confirm), pool.submit(expire)
+        confirmed, expired = confirming.result(), expiring.result()
+    assert confirmed | expired == {c.charge_id for c in made}
+    assert not confirmed & expired
+    for charge in made[::10]:
+        state = State.CONFIRMED if charge.charge_id in confirmed else State.EXPIRED
+        assert store.state(charge) is state

@@ -84,7 +84,10 @@ class _Connections(Factory):
 
 
 class Bind:
-    """One bind of one kind to one SMSC, tried again and again between `start` and `stop`."""
+    """One bind of one kind to one SMSC, tried again and again between `start` and `stop`.
+
+    EncodeError when the settings hold what a bind can't carry.
+    """
 
     def __init__(
         self,
@@ -104,6 +107,8 @@ class Bind:
         self.refused_with: int | None = None
         self.bound_at: float | None = None
         self._settings = settings
+        # Built now: settings that no bind can carry should fail where they are made.
+        self._request = bind_pdu(command, settings)
         self._clock = clock
         self._random = random
         self._owner = owner
@@ -194,7 +199,7 @@ class Bind:
 
     def opened(self, driver: Driver) -> None:
         self.driver = driver
-        driver.session.bind(bind_pdu(self.command, self._settings), self._clock.seconds())
+        driver.session.bind(self._request, self._clock.seconds())
         self._become(LinkState.BINDING)
 
     def happened(self, driver: Driver, events: list[Event], read_at: float) -> None:

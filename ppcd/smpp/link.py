@@ -16,17 +16,28 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from ppcd.smpp.batch import Batch
 from ppcd.smpp.binding import Bind, LinkState
 from ppcd.smpp.command import Command
 from ppcd.smpp.decode import DeliverRows
 from ppcd.smpp.driver import Driver
-from ppcd.smpp.events import Answered, Ended, Event, Expired, Odd, Oddity, Requested, Told, Unsent
+from ppcd.smpp.events import (
+    Answered,
+    End,
+    Ended,
+    Event,
+    Expired,
+    Odd,
+    Oddity,
+    Requested,
+    Told,
+    Unsent,
+)
 from ppcd.smpp.pdu import Pdu
 from ppcd.smpp.settings import BindKind, LinkSettings
-from ppcd.smpp.status import Status
+from ppcd.smpp.status import Status, status_name
 from ppcd.smpp.submission import Accepted, NotSent, Refused, SubmitAnswer, Unknown
 from ppcd.smpp.tls import client_tls
 
@@ -120,6 +131,7 @@ class Link:
 
     Arguments are everything it needs of the world: `reactor` for connections and time, `random`
     for jitter. `on_state` hears of each change, `on_told` of alert_notification and outbind.
+    EncodeError, OSError or ValueError when the settings can't work.
     """
 
     def __init__(
@@ -190,6 +202,12 @@ class Link:
         if driver is None or not driver.session.may_send(Command.SUBMIT_SM):
             return 0
         return driver.session.outbox.room_now(driver.now())
+
+    @property
+    def rate(self) -> float | None:
+        """Messages a second that may be sent at present: less than asked for after complaints."""
+        driver = self._sending_driver()
+        return self.settings.rate_max if driver is None else driver.session.outbox.pace.rate
 
     @property
     def unanswered(self) -> int:
@@ -313,11 +331,13 @@ class Link:
         self.counts.lost += 1
         self.counts.unknown += len(event.unanswered)
         self.counts.not_sent += len(event.unsent)
-        self._log.info(
+        expected = event.end in (End.UNBOUND, End.UNBOUND_BY_PEER)
+        self._log.emit(
+            LogLevel.info if expected else LogLevel.warn,
             "link {link} ended: {end}, status {status}, {unanswered} unanswered, {unsent} unsent",
             link=self.name,
             end=event.end.value,
-            status=event.status,
+            status=None if event.status is None else status_name(event.status),
             unanswered=len(event.unanswered),
             unsent=len(event.unsent),
         )

@@ -11,6 +11,7 @@ from ppcd.smpp import (
     Accepted,
     BackoffSettings,
     Command,
+    EncodeError,
     End,
     Link,
     LinkSettings,
@@ -729,6 +730,22 @@ def test_an_error_of_ours_while_time_passes(criticals: Criticals) -> None:
     scene.network.wait(5.0)
     assert scene.link.bound
     assert scene.link._binds[0].failures == 1
+    scene.down()
+
+
+def test_settings_that_no_bind_can_carry_fail_at_once() -> None:
+    with pytest.raises(EncodeError, match="system_id"):
+        Scene(system_id="sixteen characters")
+
+
+def test_the_rate_in_force_can_be_seen() -> None:
+    scene = Scene(rate_max=100.0)
+    assert scene.link.rate == 100.0
+    scene.up()
+    scene.smsc.answering = lambda peer, pdu: peer.answer(pdu, Status.ESME_RTHROTTLED)
+    scene.submit()
+    scene.network.turn()
+    assert scene.link.rate == 50.0
     scene.down()
 
 

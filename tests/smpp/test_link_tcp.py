@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from pathlib import Path
 
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
-from ppcd.smpp import Accepted, LinkState, Listener, TlsSettings
+from ppcd.smpp import Accepted, Command, End, LinkState, Listener, Pdu, TlsSettings, encode
 from tests.smpp.authority import Authority
-from tests.smpp.conversation import a_deliver
+from tests.smpp.conversation import a_bind, a_deliver
 from tests.smpp.links import App, a_prompt
 from tests.smpp.tcp import Answering, a_link, a_listener, until
 
@@ -106,3 +108,28 @@ async def test_stopping_while_the_dial_hangs() -> None:
     assert link.state is LinkState.STOPPED
     done: Deferred[None] = link.stop()
     assert done.called
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_asks_and_never_reads_is_dropped() -> None:
+    handler = Answering()
+    listener = a_listener(handler, write_buffer_max=100_000)
+    port = await listener.start()
+    questions = encode(Pdu(Command.ENQUIRE_LINK, 0, 1)) * 4_000
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.connect(("127.0.0.1", port))
+        client.sendall(encode(a_bind()))
+        await until(lambda: handler.stood)
+        client.setblocking(False)
+        ends: list[End] = handler.ends
+
+        def ask() -> bool:
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                while not ends:
+                    client.send(questions)
+            return bool(ends)
+
+        await until(ask, within_s=30.0)
+    assert handler.ends == [End.SLOW_READER]
+    await listener.stop()

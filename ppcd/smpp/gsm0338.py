@@ -82,11 +82,18 @@ def decode_gsm(octets: bytes) -> str:
 
 def pack_septets(septets: bytes, *, fill_bits: int = 0) -> bytes:
     """Septets packed as on air, low bits first, after `fill_bits` zero bits (23.038, 6.1.2.1)."""
-    number = 0
-    for at, septet in enumerate(septets):
-        number |= septet << (7 * at)
-    size = (fill_bits + 7 * len(septets) + 7) // 8
-    return (number << fill_bits).to_bytes(size, "little")
+    packed = bytearray()
+    held, bits = 0, fill_bits
+    for septet in septets:
+        held |= septet << bits
+        bits += 7
+        if bits >= 8:
+            packed.append(held & 0xFF)
+            held >>= 8
+            bits -= 8
+    if bits:
+        packed.append(held)
+    return bytes(packed)
 
 
 def unpack_septets(octets: bytes, *, fill_bits: int = 0) -> bytes:
@@ -95,9 +102,15 @@ def unpack_septets(octets: bytes, *, fill_bits: int = 0) -> bytes:
     Where the bits come out even the last septet is padding if it is 0 or CR, as 23.038 pads: a
     message that ends in `@` there can't be told from a shorter one.
     """
-    number = int.from_bytes(octets, "little") >> fill_bits
-    count, spare = divmod(max(0, 8 * len(octets) - fill_bits), 7)
-    septets = bytes(number >> (7 * at) & 0x7F for at in range(count))
-    if spare == 0 and septets[-1:] in (b"\0", b"\r"):
-        septets = septets[:-1]
-    return septets
+    septets = bytearray()
+    held, bits = 0, -fill_bits
+    for octet in octets:
+        held |= octet << bits if bits >= 0 else octet >> -bits
+        bits += 8
+        while bits >= 7:
+            septets.append(held & 0x7F)
+            held >>= 7
+            bits -= 7
+    if bits == 0 and septets and septets[-1] in (0x00, 0x0D):
+        del septets[-1]
+    return bytes(septets)

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from ppcd.charge.money import Money, to_decimal_text
 from ppcd.charge.msisdn import InvalidMsisdn, Msisdn
-from ppcd.cli.common import Database, print_json, print_table
+from ppcd.cli.database import Database
 from ppcd.cli.failure import USAGE, Failed
+from ppcd.cli.output import print_json, print_table
 from ppcd.store import charges, history
 from ppcd.store.history import Entry
 from ppcd.store.rows import ChargeRow

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ppcd.cli.common import database_of, settings_of
+from ppcd.cli.database import database_of, settings_of
 from ppcd.cli.failure import Failed
 from ppcd.config import Settings
 from ppcd.store.failures import NotApplied

@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
-from ppcd.cli.common import print_json, settings_of
+from ppcd.cli.database import settings_of
 from ppcd.cli.failure import USAGE, Failed
+from ppcd.cli.output import print_json
 from ppcd.ops.admin import AdminError
 from ppcd.ops.ask import NotAnswering, call
 

@@ -8,8 +8,9 @@ import secrets
 from decimal import Decimal, InvalidOperation
 
 from ppcd.charge.money import AmountError, Money, UnknownCurrency, from_decimal, to_decimal_text
-from ppcd.cli.common import Database, print_json, print_table
+from ppcd.cli.database import Database
 from ppcd.cli.failure import USAGE, Failed
+from ppcd.cli.output import print_json, print_table
 from ppcd.store import registers
 from ppcd.store.registers import PartnerRow, Taken, TariffRow, Unknown
 from ppcd.store.sql import Cursor

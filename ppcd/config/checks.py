@@ -45,6 +45,7 @@ def check(settings: Settings, document: Document, secrets: Mapping[str, Secret])
         found += _route(name, route, links, document)
     found += _texts(settings)
     found += _words(settings)
+    found += _sinks(settings)
     found += _hints(settings, routes, links)
     return found
 
@@ -72,6 +73,17 @@ def _links(links: Mapping[str, Link], secrets: Mapping[str, Secret]) -> Iterator
             except ValueError:
                 said = "must have command_status names or numbers as keys: ESME_RX_T_APPN, 0x450"
                 yield Complaint((*loc, "advice", key), said)
+
+
+def _sinks(settings: Settings) -> Iterator[Complaint]:
+    """A sink that is taken and can never be told would fail for three days before anybody knows."""
+    api = getattr(settings, "partner_api", None)
+    webhooks = getattr(settings, "webhooks", None)
+    if api is None or webhooks is None:
+        return
+    for host in sorted(set(api.http_sink_hosts) - set(webhooks.http_hosts)):
+        said = f"takes sinks at {host} that webhooks.http_hosts does not let out: add it there"
+        yield Complaint(("partner_api", "http_sink_hosts"), said)
 
 
 def _route(

@@ -7,6 +7,7 @@ know HTTP and signatures (`Notifier`) and the partners' wire format (`WriteEvent
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ppcd.flow.ports import RUN_LEASE_S, Delivered, End, Event, Gone, Notifier, TryLater, WriteEvent
@@ -38,6 +39,7 @@ class Notifications:
         notifier: Notifier,
         write_event: WriteEvent,
         delay_s: Callable[[int], float],
+        clock: IReactorTime,
         metrics: Metrics,
     ) -> None:
         """`delay_s` gives the pause after the n-th failed attempt, jitter included."""
@@ -45,6 +47,7 @@ class Notifications:
         self._notifier = notifier
         self._write_event = write_event
         self._delay_s = delay_s
+        self._clock = clock
         self._metrics = metrics
         self._load: Batcher[WebhookKey, Due | None] = Batcher(
             lanes, notifications.load, size_max=500
@@ -76,6 +79,7 @@ class Notifications:
             decided_at=due.decided_at,
         )
         secrets = [s for s in (due.secret, due.secret_before) if s is not None]
+        begun_at = self._clock.seconds()
         answer = await self._notifier.deliver(
             Event(
                 event_id=event_id,
@@ -85,6 +89,7 @@ class Notifications:
                 bearer=due.token,
             )
         )
+        self._metrics.webhook_seconds.child().observe(self._clock.seconds() - begun_at)
         told, detail, delay_s = self._judge(answer, due)
         self._metrics.webhooks.child(told.value).add()
         delivery = Delivery(due.charge_id, due.sequence, due.attempts + 1, told, detail, delay_s)

@@ -68,7 +68,6 @@ class Metrics:
             self.link_window_in_use,
             self.link_queue,
             self.link_last_bound_timestamp_seconds,
-            self.binds,
             self.submit_seconds,
         ):
             family.prepare(link=name)
@@ -119,12 +118,6 @@ class Metrics:
         self.link_queue = self._gauge(
             "link_queue", "Messages waiting for room in the link's window or rate.", LINK
         )
-        self.binds = self._counter(
-            "binds",
-            "How attempts to bind, and bound sessions, ended.",
-            LINK,
-            Label("outcome", sets.BIND_OUTCOMES),
-        )
         self.submits = self._counter(
             "submits",
             "submit_sm, one for each segment, by the SMSC's answer.",
@@ -158,7 +151,6 @@ class Metrics:
         self.replies_unacknowledged = self._gauge(
             "replies_unacknowledged", "deliver_sm read and not yet answered."
         )
-        self.batch_size = self._histogram("batch_size", BATCH, "Replies confirmed by one commit.")
 
     def _charges(self) -> None:
         self.charges = self._counter(
@@ -180,9 +172,6 @@ class Metrics:
         )
         self.paid_seconds = self._histogram(
             "paid_seconds", PAID, "From reply read to debit recorded, of succeeded charges."
-        )
-        self.answer_seconds = self._histogram(
-            "answer_seconds", PERSON, "From prompt written to the subscriber's clear answer."
         )
         self.prompts = self._counter(
             "prompts",
@@ -250,11 +239,6 @@ class Metrics:
         )
         self.store_commit_seconds = self._histogram(
             "store_commit_seconds", FAST, "From a transaction handed to a lane to its commit."
-        )
-        self.store_failures = self._counter(
-            "store_failures",
-            "Transactions that did not happen, or whose commit's answer was lost.",
-            Label("kind", sets.STORE_FAILURES),
         )
         self.lanes = self._gauge("lanes", "Database connections this node may use at once.")
         self.lanes_busy = self._gauge("lanes_busy", "Lanes running a transaction now.")

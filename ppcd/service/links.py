@@ -1,6 +1,6 @@
 """The links of a node: built from the configuration, grouped by route, seen in the metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
 from typing import Any
@@ -9,7 +9,7 @@ from ppcd.config import Settings
 from ppcd.config.bind import status_number
 from ppcd.config.links import Link as LinkSection
 from ppcd.metrics import Metrics
-from ppcd.smpp import Advice, Inbound, Link, LinkGroup, LinkState
+from ppcd.smpp import Advice, Inbound, Link, LinkGroup
 from ppcd.sms.dialect import Dialect, LocalPrefix
 
 
@@ -44,9 +44,11 @@ class Links:
         reactor: Any,
         inbound: Inbound,
         random: Random,
+        wall_s: Callable[[], float],
         metrics: Metrics,
     ) -> None:
         self._metrics = metrics
+        self._wall_s = wall_s
         self.all: dict[str, Link] = {}
         for name in settings.links:
             metrics.know_link(name)
@@ -59,6 +61,7 @@ class Links:
             )
             self.all[name] = link
             metrics.link_window_in_use.child(name).follow(partial(_window_in_use, link))
+            metrics.link_queue.child(name).follow(partial(_queued, link))
         self.groups: Mapping[str, LinkGroup] = {
             route: LinkGroup(
                 [
@@ -97,8 +100,15 @@ class Links:
         ]
 
     def _changed(self, link: Link) -> None:
-        self._metrics.link_up.child(link.name).set(link.state is LinkState.BOUND)
+        self._metrics.link_up.child(link.name).set(link.bound)
+        if link.bound:
+            stamp = self._metrics.link_last_bound_timestamp_seconds.child(link.name)
+            stamp.set(self._wall_s())
 
 
 def _window_in_use(link: Link) -> float:
     return link.window_in_use
+
+
+def _queued(link: Link) -> float:
+    return link.queued

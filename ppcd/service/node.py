@@ -1,7 +1,6 @@
 """One node: everything it is made of, started in order and stopped in order.
 
-Starts listening for the NOC first, so that a node that waits for its database can be seen waiting.
-Stops the other way round: nothing new in, what is in flight to its end, then the links and lanes.
+Listens for partners last, when everything behind it works. Stops the other way round: nothing new in, what is in flight to its end, then the links and lanes.
 """
 
 from collections.abc import Callable, Sequence
@@ -101,16 +100,31 @@ class Node:
         self, settings: Settings, world: World, metrics: Metrics, adapters: Sequence[Adapter]
     ) -> None:
         """Fill in what each room declared that it needs."""
-        in_force, lanes, reactor = self.in_force, self.lanes, world.reactor
-        ids = IdSource(lanes, wall_ms=lambda: int(world.wall_s() * 1000))
-        dialects = dialects_of(settings)
         self.adapters = {adapter.name: adapter for adapter in adapters}
         for name in self.adapters:
             metrics.know_adapter(name)
-        self.work = Work(reactor=reactor, metrics=metrics, lanes=lanes)
-        offers = self.work.offers
+        ids = IdSource(self.lanes, wall_ms=lambda: int(world.wall_s() * 1000))
+        self.work = Work(reactor=world.reactor, metrics=metrics, lanes=self.lanes)
+        self._wire_phones(settings, world, metrics, ids)
+        self._wire_money(settings, world, metrics)
+        self._wire_partners(settings, world, metrics, ids)
+        self.work.set_up(
+            prompts=self.prompts,
+            debits=self.debits,
+            notifications=self.notifications,
+            expiry=Expiry(lanes=self.lanes, offers=self.work.offers, metrics=metrics),
+        )
+        self.watch = Watch(self)
+        self.edges = Edges(self)
+
+    def _wire_phones(
+        self, settings: Settings, world: World, metrics: Metrics, ids: IdSource
+    ) -> None:
+        """Links, the prompts that go out over them, the answers that come in."""
+        in_force, offers = self.in_force, self.work.offers
+        dialects = dialects_of(settings)
         self.replies = Replies(
-            lanes=lanes,
+            lanes=self.lanes,
             confirming=self.confirming,
             rules=lambda: in_force.reply_rules,
             address_numbers=lambda: in_force.address_numbers,
@@ -123,60 +137,72 @@ class Node:
             dialects=dialects,
             replies=self.replies,
             receipts=lambda batch: self.prompts.receipts(batch),
-            clock=reactor,
+            clock=world.reactor,
             metrics=metrics,
         )
         self.links = Links(
-            settings, reactor=reactor, inbound=self.inbound, random=world.random, metrics=metrics
+            settings,
+            reactor=world.reactor,
+            inbound=self.inbound,
+            random=world.random,
+            wall_s=world.wall_s,
+            metrics=metrics,
         )
         self.prompts = Prompts(
-            lanes=lanes,
-            carrier=LinksCarrier(groups=self.links.groups, dialects=dialects, metrics=metrics),
+            lanes=self.lanes,
+            carrier=LinksCarrier(
+                groups=self.links.groups, dialects=dialects, clock=world.reactor, metrics=metrics
+            ),
             texts=in_force.texts,
             offers=offers,
             metrics=metrics,
             ids=ids,
         )
+
+    def _wire_money(self, settings: Settings, world: World, metrics: Metrics) -> None:
+        """The debits and who carries them out."""
+        in_force = self.in_force
         self.debits = Debits(
-            lanes=lanes,
+            lanes=self.lanes,
             adapters=self.adapters,
-            clock=reactor,
+            clock=world.reactor,
             node=settings.node.name,
             horizon_s=lambda: in_force.horizon_s,
-            offers=offers,
+            offers=self.work.offers,
             metrics=metrics,
             jitter=world.random.random,
         )
-        self.sender = Sender(reactor, settings.webhooks, now=world.wall_s)
+
+    def _wire_partners(
+        self, settings: Settings, world: World, metrics: Metrics, ids: IdSource
+    ) -> None:
+        """What partners ask, and what they are told."""
+        in_force = self.in_force
+        self.sender = Sender(world.reactor, settings.webhooks, now=world.wall_s)
         self.notifications = Notifications(
-            lanes=lanes,
+            lanes=self.lanes,
             notifier=self.sender,
             write_event=EventWriter(settings.webhooks.source),
             delay_s=lambda attempt: webhook_delay_s(attempt, world.random),
+            clock=world.reactor,
             metrics=metrics,
         )
         self.requests = Requests(
-            lanes=lanes,
-            clock=reactor,
+            lanes=self.lanes,
+            clock=world.reactor,
             routes=lambda: in_force.routes,
             rules=lambda: in_force.charge_rules,
             random_below=world.random_below,
             ids=ids,
-            offers=offers,
+            offers=self.work.offers,
             metrics=metrics,
         )
-        self.work.set_up(
-            prompts=self.prompts,
-            debits=self.debits,
-            notifications=self.notifications,
-            expiry=Expiry(lanes=lanes, offers=offers, metrics=metrics),
-        )
-        self.watch = Watch(self)
-        self.edges = Edges(self)
 
     async def start(self) -> None:
-        """Listen, wait for the database, then work. Raises CannotStart."""
-        await self.edges.start_operations()
+        """Wait for the database, then work. Raises CannotStart.
+
+        The NOC's address is listened on already, so that a node that waits can be seen waiting.
+        """
         self.lanes.start()
         self.confirming.start()
         if not await self._wait_for_store():

@@ -92,11 +92,12 @@ class Process:
 
     async def _start(self) -> None:
         try:
-            started = self.node.start()
+            await self.node.edges.start_operations()
             # Ready means: configured and able to listen. What is away (database, SMSC) is waited
-            # for; /health/ready says so.
+            # for; the status line and /health/ready say so.
             self._systemd.ready("starting")
-            await started
+            self._status.start()
+            await self.node.start()
         except (CannotStart, CannotListenError, SocketTaken, OSError, ValueError) as exc:
             log.critical("cannot start: {why}", why=str(exc))
             self.exit_code = EXIT_FAILED
@@ -106,7 +107,6 @@ class Process:
             self.exit_code = EXIT_FAILED
             self.node.background("stop after a failed start", self._stop())
             raise
-        self._status.start()
 
     async def _stop(self) -> None:
         if self._stopping:
@@ -159,10 +159,10 @@ class Process:
                 "these keys take effect at the next start only: {keys}",
                 keys=", ".join(needs_restart),
             )
-        # What needs a restart stays as it is: links, pools and addresses, among others.
-        self.node.reload(_merged(self._settings, settings))
-        self._settings = settings
-        self._set_log_levels(settings)
+        # What needs a restart stays as it is, and is named again by the next reload.
+        self._settings = _merged(self._settings, settings)
+        self.node.reload(self._settings)
+        self._set_log_levels(self._settings)
         log.info("reloaded: {keys}", keys=", ".join(applied) or "nothing has changed")
         self._reloaded(successfully=True)
         self._systemd.ready(self.node.watch.one_line())

@@ -196,6 +196,12 @@ class Link:
         return 0 if driver is None else driver.session.outbox.in_flight
 
     @property
+    def queued(self) -> int:
+        """Submits that wait for the window, the rate or a better time."""
+        driver = self._sending_driver()
+        return 0 if driver is None else driver.session.outbox.queued
+
+    @property
     def room(self) -> int:
         """Submits that could be written right now without waiting."""
         driver = self._sending_driver()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from twisted.internet.defer import gatherResults
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ppcd.flow.ports import SendResult, Sent, Sms
@@ -68,11 +69,13 @@ class LinksCarrier:
         *,
         groups: Mapping[str, LinkGroup],
         dialects: Mapping[str, Dialect],
+        clock: IReactorTime,
         metrics: Metrics,
     ) -> None:
         """`groups`: the links of each route; `dialects`: each link's ways, by name."""
         self._groups = groups
         self._dialects = dialects
+        self._clock = clock
         self._metrics = metrics
 
     def segments(self, text: str) -> int:
@@ -101,9 +104,12 @@ class LinksCarrier:
                 "a text for route {route} can't be sent: {why}", route=sms.route, why=str(exc)
             )
             return Sent(SendResult.FAULT, link.name, str(exc))
+        submitted_at = self._clock.seconds()
         answers: Sequence[SubmitAnswer] = await gatherResults(
             [link.submit(pdu, segments=1) for pdu in pdus]
         )
+        took_s = self._clock.seconds() - submitted_at
+        self._metrics.submit_seconds.child(link.name).observe(took_s, len(answers))
         return self._judge(link.name, dialect, answers)
 
     def _judge(self, link: str, dialect: Dialect, answers: Sequence[SubmitAnswer]) -> Sent:

@@ -1,9 +1,8 @@
-"""What several commands need: the configuration, the database, tables."""
+"""The configuration of a command, and its database: opened, checked, and told about in words."""
 
 import argparse
-import json
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
 
 from ppcd.cli.failure import USAGE, Failed
 from ppcd.config import ConfigurationError, Settings, load
@@ -57,18 +56,3 @@ class Database:
             return self._direct.run(transaction, *args, **kwargs)
         except StoreError as exc:
             raise Failed(f"the database: {exc}") from exc
-
-
-def print_json(document: Any) -> None:
-    """One document on standard output."""
-    print(json.dumps(document, ensure_ascii=False, indent=2, default=str))
-
-
-def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns wide enough for what is in them."""
-    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    for row in cells:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )

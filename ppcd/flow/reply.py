@@ -72,7 +72,7 @@ class Replies:
         self._ids = ids
         self._confirm: Batcher[NewReply, Settled | None] = Batcher(
             confirming,
-            single(partial(replies.confirm, lease_s=LEASE_S)),
+            single(partial(self._first_look)),
             size_max=2000,
             lanes_max=3,
             waiting_max=50_000,
@@ -136,6 +136,14 @@ class Replies:
             rule=reading.rule,
         )
 
+    def _first_look(
+        self, cur: Cursor, batch: Sequence[NewReply], *, repeat: bool = False
+    ) -> list[Settled | None]:
+        # Jobs that this node could not begin are nobody's from the start: giving them back later
+        # would cost more than the confirmation did.
+        lease_s = LEASE_S if self._offers.wants_debits() else 0
+        return replies.confirm(cur, batch, lease_s=lease_s, repeat=repeat)
+
     def _second_look(
         self, cur: Cursor, batch: Sequence[NewReply], *, repeat: bool = False
     ) -> list[Settled]:
@@ -146,7 +154,7 @@ class Replies:
             untrusted=self._untrusted,
             reprompts_max=rules.reprompts_max,
             wrong_codes_max=rules.wrong_codes_max,
-            lease_s=LEASE_S,
+            lease_s=LEASE_S if self._offers.wants_prompts() else 0,
             repeat=repeat,
         )
 

@@ -36,6 +36,12 @@ class _Offers:
     def __init__(self, work: "Work") -> None:
         self._work = work
 
+    def wants_prompts(self) -> bool:
+        return self._work.prompts.wanted
+
+    def wants_debits(self) -> bool:
+        return self._work.debits.wanted
+
     def prompts(self, jobs: Sequence[PromptJob | PromptKey]) -> None:
         if not jobs:
             return

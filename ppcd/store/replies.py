@@ -111,13 +111,14 @@ def confirm(
 ) -> list[Settled | None]:
     """Settle the clear answers of a batch in one statement; None for those it did not settle.
 
-    No two replies of a batch have the same key. What it leaves is for `look_again`. With `repeat`,
-    an earlier run may have been applied after all: what it settled is found and reported.
+    No two replies of a batch have the same key. What it leaves is for `look_again`. Without a lease
+    the jobs are nobody's yet, and not reported. With `repeat`, an earlier run may have been applied
+    after all: what it settled is found and reported.
     """
     ordered = sorted(batch, key=lambda reply: reply.key or 0)
     values = columns(ordered, REPLY_NAMES) | {"lease_s": lease_s}
     cur.execute(_CONFIRM_AGAIN if repeat else CONFIRM, values)
-    settled = {row[0]: _settled(*row[1:]) for row in cur}
+    settled = {row[0]: _settled(*row[1:], leased=lease_s > 0) for row in cur}
     return [settled.get(reply.reply_id) for reply in batch]
 
 
@@ -130,7 +131,11 @@ def _settled(
     currency: str,
     billing: str,
     sequence: int | None,
+    *,
+    leased: bool,
 ) -> Settled:
+    if effect == Effect.CONFIRMED and not leased:
+        return Settled(effect, charge_id)
     if effect == Effect.CONFIRMED and partner_id is not None:
         job = DebitJob(charge_id, partner_id, msisdn, amount_minor, currency, billing, attempts=0)
         return Settled(effect, charge_id, debit=job)

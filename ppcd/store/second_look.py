@@ -243,7 +243,7 @@ class _Work:
         return {
             reply_id: PromptKey(int(str(job[0])), int(str(job[1])))
             for reply_id, job in jobs.items()
-            if (job[0], job[1]) in made
+            if (job[0], job[1]) in made and self._lease_s > 0
         }
 
     def _decline(self) -> dict[int, WebhookKey]:

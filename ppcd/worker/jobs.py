@@ -68,6 +68,7 @@ class Jobs(Generic[J]):
         self._taken: set[Hashable] = set()
         self._surplus: list[J] = []
         self._running = 0
+        self._pumping = False
         self._polling = False
         self._timer: IDelayedCall | None = None
         self._stopping = False
@@ -86,6 +87,11 @@ class Jobs(Generic[J]):
     def queued(self) -> int:
         """Jobs of this node that have not been begun."""
         return len(self._queue)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is room for new work, and it may be begun."""
+        return len(self._queue) < self._queue_max and not self._stopping and not self._closed()
 
     def start(self) -> None:
         """Begin to look for overdue work."""
@@ -129,12 +135,16 @@ class Jobs(Generic[J]):
             background("give back queued jobs", self._give_back(left), self._metrics)
 
     def _pump(self) -> None:
+        if self._pumping:
+            return  # a job that ended in its first turn: the loop below goes on with the next
+        self._pumping = True
         if self._closed():
             self._empty()
         while self._queue and self._running < self._running_max and not self._stopping:
             job = self._queue.popleft()
             self._running += 1
             background(f"run a {self.kind} job", self._run(job), self._metrics)
+        self._pumping = False
 
     async def _run(self, job: J) -> None:
         try:

@@ -85,8 +85,8 @@ class Bench:
         """Start the node; it binds to the load."""
         self.load.begin("accept", count=LINKS)
         self.node.start()
-        self.load.end()
         self.node.wait_ready()
+        self.load.end()
 
     def prepare(self, count: int, *, receipts: bool = False) -> int:
         """So many new charges, and what their phones will say; the first one's number."""

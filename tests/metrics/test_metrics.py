@@ -98,7 +98,6 @@ def test_a_known_link_adapter_or_route_starts_at_zero():
     metrics.know_route("/health/live")
     found = samples(metrics)
     assert found["ppcd_link_up", frozenset({("link", "main")})] == 0
-    assert found["ppcd_binds_total", frozenset({("link", "main"), ("outcome", "lost")})] == 0
     key = frozenset({("adapter", "acme"), ("outcome", "unknown")})
     assert found["ppcd_debits_total", key] == 0
     assert found["ppcd_http_request_seconds_count", frozenset({("route", "/health/live")})] == 0

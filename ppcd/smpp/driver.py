@@ -119,7 +119,7 @@ class Driver(protocol.Protocol):
     def dataReceived(self, data: bytes) -> None:
         now = self._clock.seconds()
         try:
-            self.handle(self.session.receive_data(data, now))
+            self.handle(self.session.receive_data(data, now), read_at=now)
         except Exception:
             self._fault()
 
@@ -140,12 +140,13 @@ class Driver(protocol.Protocol):
     def now(self) -> float:
         return self._clock.seconds()
 
-    def handle(self, events: list[Event]) -> None:
+    def handle(self, events: list[Event], *, read_at: float | None = None) -> None:
         """Report events, write what the session has to say, arm the timer, close at the end."""
         if events:
             outer, self._handling = self._handling, True
             try:
-                self._owner.happened(self, events, self._clock.seconds())
+                at = self._clock.seconds() if read_at is None else read_at
+                self._owner.happened(self, events, at)
             finally:
                 self._handling = outer
         self.flush()

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
@@ -47,6 +47,7 @@ _COMMANDS: dict[BindKind, tuple[int, ...]] = {
     "transmitter": (Command.BIND_TRANSMITTER,),
     "receiver": (Command.BIND_RECEIVER,),
 }
+WARN_EVERY_S: Final = 10.0
 #: How far along a link is; one of two binds is as far as the slower one.
 _PROGRESS = [
     LinkState.STOPPED,
@@ -154,6 +155,8 @@ class Link:
         self._on_told = on_told
         self._log = Logger(namespace="ppcd.smpp.link")
         self._state = LinkState.STOPPED
+        self._odd: Counter[Oddity] = Counter()  # since the last warning
+        self._warned_at: float | None = None
         endpoint = endpoint or _endpoint(settings, reactor)
         self._binds = [
             Bind(
@@ -297,11 +300,7 @@ class Link:
                     self._ended(event)
         if odd:
             self.counts.odd.update(odd)
-            self._log.warn(
-                "link {link}: {odd}",
-                link=self.name,
-                odd={oddity.value: count for oddity, count in odd.items()},
-            )
+            self._warn_of(odd)
 
     # Inside
 
@@ -311,6 +310,20 @@ class Link:
             hook(self, *what)
         except Exception:
             self._log.failure("link {link}: the application failed", link=self.name)
+
+    def _warn_of(self, odd: Counter[Oddity]) -> None:
+        """One line now and then: a peer that sends rubbish must not fill the log with it."""
+        self._odd.update(odd)
+        now = self._clock.seconds()
+        if self._warned_at is not None and now - self._warned_at < WARN_EVERY_S:
+            return
+        self._log.warn(
+            "link {link} received {odd}",
+            link=self.name,
+            odd=", ".join(f"{count} x {oddity.value}" for oddity, count in self._odd.items()),
+        )
+        self._warned_at = now
+        self._odd.clear()
 
     def _sending_driver(self) -> Driver | None:
         return None if self._sender is None else self._sender.driver

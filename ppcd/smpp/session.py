@@ -274,7 +274,7 @@ class Session:
         if self.state is State.CLOSED:
             return []
         self._out.urgent(encode(answer))
-        self.owed.unanswered -= 1
+        self.owed.unanswered = max(0, self.owed.unanswered - 1)
         return self._settle(now)
 
     def unbind(self, now: float) -> list[Event]:

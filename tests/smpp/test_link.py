@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from ppcd.smpp import (
@@ -277,7 +278,7 @@ def test_a_pair_sends_over_one_bind_and_receives_over_the_other() -> None:
 def test_a_receiver_sends_nothing() -> None:
     scene = Scene(bind="receiver").up()
     assert isinstance(scene.submit()[0], NotSent)
-    assert (scene.link.room, scene.link.window_in_use) == (0, 0)
+    assert (scene.link.room, scene.link.window_in_use, scene.link.queued) == (0, 0, 0)
     scene.down()
 
 
@@ -301,7 +302,7 @@ def test_each_end_of_a_submit_has_its_name() -> None:
     scene.smsc.answering = silent
     answers = scene.submit(3)
     assert answers == [NotSent("the link's queue is full")]
-    assert (scene.link.window_in_use, scene.link.room) == (1, 0)
+    assert (scene.link.window_in_use, scene.link.room, scene.link.queued) == (1, 0, 1)
     scene.network.wait(10.0)
     assert answers[1] == Unknown("no answer in time")
     scene.smsc.peer.drop()
@@ -466,6 +467,29 @@ def test_odd_pdus_are_counted_and_the_link_stays() -> None:
     scene.network.turn()
     assert scene.link.counts.odd == {Oddity.UNKNOWN_COMMAND: 3, Oddity.UNMATCHED: 1}
     assert scene.link.bound
+    scene.down()
+
+
+def test_rubbish_does_not_fill_the_log() -> None:
+    lines: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        if event["log_level"] is LogLevel.warn:
+            lines.append(formatEvent(event))
+
+    scene = Scene().up()
+    globalLogPublisher.addObserver(observe)
+    try:
+        for _ in range(50):
+            scene.smsc.peer.write_raw(encode(Pdu(0x00010101, 0, 5)))
+            scene.network.wait(0.5)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert lines == [
+        "link acme received 1 x an unknown command",
+        "link acme received 20 x an unknown command",
+        "link acme received 20 x an unknown command",
+    ]
     scene.down()
 
 

@@ -25,7 +25,7 @@ from tests.smpp.links import App
 reactor: Any = _reactor
 
 
-async def until(what: Callable[[], object], within_s: float = 10.0) -> None:
+async def until(what: Callable[[], object], within_s: float = 30.0) -> None:
     """Wait for it to become true; AssertionError when it does not."""
     ends = reactor.seconds() + within_s
     while not what():

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ppcd.charge.debit import (
@@ -34,7 +35,7 @@ from ppcd.metrics import Metrics
 from ppcd.store import debits
 from ppcd.store.batcher import Batcher
 from ppcd.store.debits import Begun, Intent, Next, Result
-from ppcd.store.lanes import Runner
+from ppcd.store.lanes import Broken, Closing, Runner, StoreError, Violated
 from ppcd.store.rows import DebitJob, Ended
 
 log = Logger(namespace="ppcd.flow.debit")
@@ -46,6 +47,11 @@ SEND_WITHIN_S: Final = 5.0
 NOT_SENT_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)
 
 _PLANS: Final = {Doubt.AGAIN: "debit", Doubt.ASK: "query", Doubt.REVIEW: "review"}
+
+
+#: An answer that can't be recorded is kept for so long, with these pauses: a database that was
+#: started again must not make a doubt of what billing said. Then the lease is over anyhow.
+RECORD_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,7 @@ class Debits:
         if job.open:
             await self._after_silence(job, adapter)
         elif job.plan == "review":
+            self._metrics.charges.child("review").add()
             await self._store(Result(job.charge_id, job.attempts, "unknown", Next.REVIEW))
         else:
             await self._attempt(job, adapter)
@@ -130,6 +137,8 @@ class Debits:
         query = job.plan == "query"
         attempt = job.attempts + 1
         intent = Intent(job.charge_id, attempt, query, repeat=job.doubt_s is not None)
+        # From before the commit on: a node that slept in it must not send when it wakes up.
+        send_by = self._clock.seconds() + SEND_WITHIN_S
         [begun] = await self._begin.submit([intent])
         if isinstance(begun, Ended):
             hand_on([begun], self._offers, self._metrics)
@@ -148,28 +157,31 @@ class Debits:
             description=begun.description,
             repeat=begun.doubt_s is not None,
         )
-        answer = await self._ask(adapter, order, query=query, begun_at=begun_at)
+        answer = await self._ask(adapter, order, query=query, send_by=send_by)
         took_s = self._clock.seconds() - begun_at
         self._metrics.debit_seconds.child(adapter.name).observe(took_s)
+        # How quiet it was when this request left decides what its answer proves; how quiet it is
+        # now, when the next one may.
+        quiet_before_s = (job.quiet_s or 0) - SEND_WITHIN_S
+        sent = not query and not isinstance(answer, NotSent)
         doubt = _Doubt(
             age_s=(begun.doubt_s or 0) + took_s,
-            quiet_s=(job.quiet_s or 0) + took_s - SEND_WITHIN_S
-            if query
-            else took_s - SEND_WITHIN_S,
+            quiet_s=took_s + (-SEND_WITHIN_S if sent else quiet_before_s),
             tries=attempt,
         )
+        quiet_over = quiet_before_s >= adapter.abilities.quiet_period_s
         doubtful = begun.doubt_s is not None
-        await self._store(self._result(adapter, order, answer, doubt, doubtful=doubtful))
+        event = judge(adapter.abilities, answer, repeat=doubtful, quiet_over=quiet_over)
+        await self._store(self._result(adapter, order, answer, event, doubt, doubtful=doubtful))
 
     async def _ask(
-        self, adapter: Adapter, order: DebitOrder, *, query: bool, begun_at: float
+        self, adapter: Adapter, order: DebitOrder, *, query: bool, send_by: float
     ) -> QueryAnswer:
         in_flight = self._metrics.debits_in_flight.child(adapter.name)
         in_flight.add()
         try:
             if query:
                 return await adapter.query(order)
-            send_by = begun_at + SEND_WITHIN_S
             return await adapter.debit(order, may_send=lambda: self._clock.seconds() <= send_by)
         except Exception as exc:
             # A bug of the adapter's: what it may have sent is unknown.
@@ -183,12 +195,11 @@ class Debits:
         adapter: Adapter,
         order: DebitOrder,
         answer: QueryAnswer,
+        event: Event,
         doubt: _Doubt,
         *,
         doubtful: bool,
     ) -> Result:
-        quiet_over = doubt.quiet_s >= adapter.abilities.quiet_period_s
-        event = judge(adapter.abilities, answer, repeat=doubtful, quiet_over=quiet_over)
         word, detail = _told(answer)
         self._metrics.debits.child(adapter.name, word).add()
         charge_id, attempt = order.charge_id, order.attempt
@@ -246,7 +257,22 @@ class Debits:
         )
 
     async def _store(self, result: Result) -> None:
-        hand_on(await self._record.submit([result]), self._offers, self._metrics)
+        for pause_s in RECORD_PAUSES_S:
+            try:
+                ended = await self._record.submit([result])
+                break
+            except (Broken, Violated, Closing):
+                raise
+            except StoreError as exc:
+                log.warn(
+                    "billing's answer about charge {charge} can't be recorded yet: {why}",
+                    charge=result.charge_id,
+                    why=str(exc),
+                )
+            await deferLater(self._clock, pause_s)
+        else:
+            ended = await self._record.submit([result])
+        hand_on(ended, self._offers, self._metrics)
 
 
 def _told(answer: QueryAnswer) -> tuple[str, str]:

@@ -29,7 +29,7 @@ from ppcd.store.batcher import Batcher
 from ppcd.store.creation import CreateResult
 from ppcd.store.lanes import Runner, StoreError
 from ppcd.store.registers import PartnerRow, TariffRow
-from ppcd.store.rows import Address, ChargeRow, Conflict, NewCharge
+from ppcd.store.rows import Address, ChargeRow, Conflict, NewCharge, PromptKey, PromptNo
 
 #: A key that was good stays good for this long without asking again.
 KEY_REMEMBERED_S: Final = 1.0
@@ -251,6 +251,8 @@ class Requests:
             await self._ids.ensure(1)
             new = self._new(partner, order, route, tariff)
             [result] = await self._create.submit([new])
+            if isinstance(result, creation.Replayed):
+                return await self._replayed(result, new)
         except StoreError:
             return Busy(RETRY_AFTER_S)
         match result:
@@ -258,12 +260,6 @@ class Requests:
                 self._metrics.charges.child("awaiting").add()
                 self._offers.prompts([result.prompt])
                 return Created(_view(result.charge))
-            case creation.Replayed():
-                [row] = await self._get.submit([result.charge_id])
-                if row is None:
-                    # Its facts are older than the law lets us keep; only its key is left.
-                    return CorrelatorTaken()
-                return Replayed(_view(row))
             case Conflict.CORRELATOR_TAKEN:
                 return CorrelatorTaken()
             case Conflict.REFERENCE_TAKEN:
@@ -271,6 +267,20 @@ class Requests:
             case Conflict.NO_FREE_ADDRESS:
                 self._metrics.no_free_address.child().add()
                 return NoFreeAddress()
+
+    async def _replayed(
+        self, result: creation.Replayed, new: NewCharge
+    ) -> Created | Replayed | CorrelatorTaken:
+        [row] = await self._get.submit([result.charge_id])
+        if row is None:
+            # Its facts are older than the law lets us keep; only its key is left.
+            return CorrelatorTaken()
+        if result.charge_id != new.charge_id:
+            return Replayed(_view(row))
+        # Our own creation, whose commit's answer was lost: it is as new as can be.
+        self._metrics.charges.child("awaiting").add()
+        self._offers.prompts([PromptKey(new.charge_id, PromptNo.PROMPT)])
+        return Created(_view(row))
 
     async def get(self, partner: Partner, charge_id: int, wait_s: float = 0) -> ChargeView | None:
         """A partner's charge; with `wait_s`, answers when it ends, or then."""

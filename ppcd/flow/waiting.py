@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from ppcd.flow.background import background
 from ppcd.metrics import Metrics
 from ppcd.store import charges
-from ppcd.store.lanes import NotApplied, Runner
+from ppcd.store.lanes import Runner, StoreError
 
 LOOK_S: Final = 0.25
 #: More readers than this get their answer at once.
@@ -55,7 +55,7 @@ class Ends:
     async def _wake(self) -> None:
         try:
             ended = await self._lanes.run(charges.settled, list(self._readers))
-        except NotApplied:
+        except StoreError:
             ended = set()  # asked about again in a moment
         for charge_id in ended:
             for reader in self._readers.pop(charge_id, []):

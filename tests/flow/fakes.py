@@ -1,0 +1,208 @@
+"""Stand-ins for what the steps meet outside: SMSC, billing, partners. Scripted, and they remember.
+
+The billing system is held to the contract of adapters (`test_fakes`), so that what it does here is
+what a real one does.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+
+from ppcd.charge.debit import (
+    Abilities,
+    DebitAnswer,
+    Debited,
+    DebitOrder,
+    DenialReason,
+    Denied,
+    NotFound,
+    NotSent,
+    QueryAnswer,
+    Unknown,
+)
+from ppcd.charge.money import Money
+from ppcd.flow.ports import Delivered, Event, Gone, SendResult, Sent, Sms, TryLater
+from ppcd.store.rows import DebitJob, PromptJob, PromptKey, WebhookKey
+from tests.billing.adapter_contract import Fault
+
+ABLE = Abilities(idempotent=True, queryable=True, stores_refusals=True, quiet_period_s=60)
+IDEMPOTENT = Abilities(idempotent=True, quiet_period_s=60)
+QUERYABLE = Abilities(queryable=True, quiet_period_s=60)
+UNABLE = Abilities(quiet_period_s=60)
+
+REFUSALS = {
+    Fault.INSUFFICIENT: Denied(DenialReason.INSUFFICIENT_FUNDS, "4012"),
+    Fault.BARRED: Denied(DenialReason.SERVICE_DENIED, "4010"),
+    Fault.NO_SUCH_SUBSCRIBER: Denied(DenialReason.USER_UNKNOWN, "5030"),
+}
+DEBITS_FIRST = {Fault.LOST_ANSWER, Fault.ERROR_AFTER_DEBIT, Fault.GARBAGE, Fault.RESET}
+NOTHING_COMES_BACK = {Fault.LOST_REQUEST, Fault.ERROR_BEFORE_DEBIT}
+
+
+class Stopped(Exception):
+    """The node's process ends here."""
+
+
+class Billing:
+    """A billing system with a journal. `faults` are what the next debits meet, in order."""
+
+    def __init__(self, abilities: Abilities) -> None:
+        self.abilities = abilities
+        self.faults: deque[Fault] = deque()
+        self.down = False
+        #: Each time that money was taken: key, MSISDN, minor units, currency.
+        self.journal: list[tuple[str, str, int, str]] = []
+        self.asked: list[DebitOrder] = []
+        self.queried: list[DebitOrder] = []
+        self._kept: dict[str, tuple[Money, Debited | Denied]] = {}
+        self._zombies: list[DebitOrder] = []
+
+    def debit(self, order: DebitOrder) -> DebitAnswer:
+        if self.down:
+            return NotSent("connection refused")
+        self.asked.append(order)
+        fault = self.faults.popleft() if self.faults else Fault.NONE
+        if fault is Fault.BUSY:
+            return NotSent("503", retry_after_s=7)
+        if fault in NOTHING_COMES_BACK:
+            return Unknown("no answer")
+        if fault is Fault.ZOMBIE:
+            self._zombies.append(order)
+            return Unknown("no answer")
+        answer = self._take(order, fault)
+        return Unknown("no answer") if fault in DEBITS_FIRST else answer
+
+    def query(self, order: DebitOrder) -> QueryAnswer:
+        if self.down:
+            return NotSent("connection refused")
+        self.queried.append(order)
+        if not self.abilities.queryable:
+            return Unknown("it cannot be asked")
+        return self._kept[order.key][1] if order.key in self._kept else NotFound()
+
+    def rise(self) -> None:
+        """Requests that everybody has given up take effect."""
+        zombies, self._zombies = self._zombies, []
+        for order in zombies:
+            self._take(order, Fault.NONE)
+
+    def of(self, key: str) -> list[tuple[str, int, str]]:
+        return [entry[1:] for entry in self.journal if entry[0] == key]
+
+    def _take(self, order: DebitOrder, fault: Fault) -> DebitAnswer:
+        if self.abilities.idempotent and order.key in self._kept:
+            money, kept = self._kept[order.key]
+            return kept if money == order.money else Unknown("another amount under this key")
+        refused = REFUSALS.get(fault)
+        if refused is not None:
+            if self.abilities.stores_refusals:
+                self._kept[order.key] = order.money, refused
+            return refused
+        money = order.money
+        self.journal.append((order.key, order.msisdn.digits, money.amount_minor, money.currency))
+        debited = Debited(f"ocs-{order.key}-{len(self.journal)}")
+        self._kept[order.key] = money, debited
+        return debited
+
+
+class FakeAdapter:
+    """Fulfils flow's `Adapter` with a `Billing`. With `gate`, answers wait for it."""
+
+    def __init__(self, billing: Billing, name: str = "sim") -> None:
+        self.name = name
+        self.billing = billing
+        self.gate: Deferred[None] | None = None
+        #: Before an answer leaves, this is called with it: it may raise.
+        self.on_answer: Callable[[DebitAnswer | QueryAnswer], None] = lambda answer: None
+
+    @property
+    def abilities(self) -> Abilities:
+        return self.billing.abilities
+
+    async def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
+        if not may_send():
+            return NotSent("too late to send")
+        answer = self.billing.debit(order)
+        await self._leave(answer)
+        return answer
+
+    async def query(self, order: DebitOrder) -> QueryAnswer:
+        answer = self.billing.query(order)
+        await self._leave(answer)
+        return answer
+
+    async def close(self) -> None:
+        pass
+
+    async def _leave(self, answer: DebitAnswer | QueryAnswer) -> None:
+        if self.gate is not None:
+            await self.gate
+        self.on_answer(answer)
+
+
+class FakeCarrier:
+    """Fulfils flow's `Carrier`. `answers` are the next results; then all is accepted."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sms] = []
+        self.answers: deque[SendResult] = deque()
+        self.on_send: Callable[[Sms], None] = lambda sms: None
+
+    def segments(self, text: str) -> int:
+        return 1
+
+    async def send(self, sms: Sms) -> Sent:
+        self.on_send(sms)
+        result = self.answers.popleft() if self.answers else SendResult.ACCEPTED
+        if result is SendResult.NOT_SENT:
+            return Sent(result, "", "no link")
+        self.sent.append(sms)
+        segment: tuple[int | None, str | None] = {
+            SendResult.ACCEPTED: (0, f"id-{sms.reference}-{len(self.sent)}"),
+            SendResult.UNKNOWN: (None, None),
+        }.get(result, (88, None))
+        return Sent(result, "acme", result.value, (segment,))
+
+
+class FakeNotifier:
+    """Fulfils flow's `Notifier`. `answers` come first; then all is delivered."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.answers: deque[Delivered | TryLater | Gone] = deque()
+        self.on_event: Callable[[Event], None] = lambda event: None
+
+    async def deliver(self, event: Event) -> Delivered | TryLater | Gone:
+        self.events.append(event)
+        self.on_event(event)
+        return self.answers.popleft() if self.answers else Delivered(200)
+
+
+@dataclass
+class FakeOffers:
+    """Fulfils flow's `Offers`: remembers what is offered until somebody runs it."""
+
+    prompted: deque[PromptJob | PromptKey] = field(default_factory=deque)
+    debited: deque[DebitJob] = field(default_factory=deque)
+    notified: deque[WebhookKey] = field(default_factory=deque)
+
+    def wants_prompts(self) -> bool:
+        return True
+
+    def wants_debits(self) -> bool:
+        return True
+
+    def prompts(self, jobs: Sequence[PromptJob | PromptKey]) -> None:
+        self.prompted.extend(jobs)
+
+    def debits(self, jobs: Sequence[DebitJob]) -> None:
+        self.debited.extend(jobs)
+
+    def webhooks(self, keys: Sequence[WebhookKey]) -> None:
+        self.notified.extend(keys)
+
+    def clear(self) -> None:
+        for queue in (self.prompted, self.debited, self.notified):
+            queue.clear()

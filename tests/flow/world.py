@@ -1,0 +1,321 @@
+"""A node's steps between stand-ins, on a real database, at the speed of a task.Clock.
+
+Transactions run in the caller's turn, so that a test sees each of them happen; `pump` runs what was
+offered, `pass_` lets time go by on all clocks and takes over what is overdue, as workers do.
+"""
+
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from ppcd.charge.debit import Abilities
+from ppcd.charge.money import Money
+from ppcd.charge.msisdn import Msisdn
+from ppcd.charge.reading import Reader
+from ppcd.charge.rules import END_STATES, State
+from ppcd.charge.texts import Texts
+from ppcd.flow.debit import Debits
+from ppcd.flow.expire import Expiry
+from ppcd.flow.notify import Notifications
+from ppcd.flow.ports import DeliveryReceipt, End, Mo
+from ppcd.flow.prompt import Prompts
+from ppcd.flow.reply import Replies, ReplyRules
+from ppcd.flow.request import (
+    ChargeRules,
+    Created,
+    Order,
+    Partner,
+    Requests,
+    RouteRules,
+)
+from ppcd.metrics import Metrics
+from ppcd.store import charges
+from ppcd.store.failures import StoreError
+from ppcd.store.lanes import Immediate, Runner
+from ppcd.store.rows import ChargeRow, PromptKey
+from tests.builders import POOL, Store
+from tests.flow.fakes import ABLE, Billing, FakeAdapter, FakeCarrier, FakeNotifier, FakeOffers
+
+T = TypeVar("T")
+
+
+class FakeIds:
+    """Fulfils flow's `Ids`; with `failure`, none can be had."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.failure: StoreError | None = None
+
+    async def ensure(self, count: int) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def take(self, count: int) -> list[int]:
+        return [self._store.id() for _ in range(count)]
+
+
+class World:
+    """One node and its surroundings. `restart` is a new process: it knows only the database."""
+
+    def __init__(
+        self, store: Store, *, abilities: Abilities = ABLE, runner: Runner | None = None
+    ) -> None:
+        self.store = store
+        self.clock = Clock()
+        self.billing = Billing(abilities)
+        self.carrier = FakeCarrier()
+        self.notifier = FakeNotifier()
+        self.pool = POOL
+        self.with_code = False
+        self.lifetime_s = 600.0
+        self.horizon_s = 900.0
+        self.untrusted: frozenset[str] = frozenset({"shady"})
+        self.partner = Partner(
+            store.partner_id, store.partner, "Game Shop", "ru", "https://shop.example/hook"
+        )
+        self.restart(runner)
+
+    def restart(self, runner: Runner | None = None) -> None:
+        """Begin anew, with nothing in memory."""
+        store, clock = self.store, self.clock
+        for call in clock.getDelayedCalls():
+            call.cancel()
+        self.pending: list[Deferred[None]] = []
+        self.metrics = Metrics()
+        self.offers = FakeOffers()
+        self.adapter = FakeAdapter(self.billing)
+        self.ids = FakeIds(store)
+        self.runner = lanes = runner or Immediate(store.direct, reactor=clock)
+        pinned = runner or Immediate(store.pinned, reactor=clock)
+        shared: dict[str, Any] = {
+            "lanes": lanes,
+            "offers": self.offers,
+            "metrics": self.metrics,
+        }
+        texts = Texts()
+        reader = Reader()
+        self.requests = Requests(
+            clock=clock,
+            routes=self._routes,
+            rules=lambda: ChargeRules(lifetime_s=self.lifetime_s, debit_start_s=120, language="uk"),
+            random_below=lambda n: 3821,
+            ids=self.ids,
+            **shared,
+        )
+        self.prompts = Prompts(
+            carrier=self.carrier, texts=lambda partner: texts, ids=self.ids, **shared
+        )
+        self.replies = Replies(
+            confirming=pinned,
+            rules=lambda: ReplyRules(reader=reader, reprompts_max=2, wrong_codes_max=3),
+            address_numbers=lambda: {
+                (link, a.address): a.address_no for a in POOL for link in ("acme", "shady")
+            },
+            untrusted=self.untrusted,
+            ids=self.ids,
+            **shared,
+        )
+        self.debits = Debits(
+            adapters={"sim": self.adapter},
+            clock=clock,
+            node="a",
+            horizon_s=lambda: self.horizon_s,
+            jitter=lambda: 0.0,
+            **shared,
+        )
+        self.notifications = Notifications(
+            lanes=lanes,
+            clock=clock,
+            notifier=self.notifier,
+            write_event=_write_event,
+            delay_s=lambda attempt: 10.0 * attempt,
+            metrics=self.metrics,
+        )
+        self.expiry = Expiry(**shared)
+
+    def _routes(self) -> list[RouteRules]:
+        return [
+            RouteRules(
+                name="main",
+                prefixes=("380",),
+                pool=self.pool,
+                billing="sim",
+                with_code=lambda money: self.with_code,
+                quarantine_s=86_400,
+            )
+        ]
+
+    # --- work
+
+    def run(self, coro: Coroutine[Any, Any, None]) -> None:
+        """Begin something; what does not end at once is `pending`."""
+        running: Deferred[None] = Deferred.fromCoroutine(coro)
+        if not running.called:
+            self.pending.append(running)
+        else:
+            now(running)
+
+    def pump(self) -> None:
+        """Run all that was offered, and what comes of it."""
+        while self.offers.prompted or self.offers.debited or self.offers.notified:
+            self.pump_prompts()
+            while self.offers.debited:
+                self.run(self.debits.run(self.offers.debited.popleft()))
+            while self.offers.notified:
+                self.run(self.notifications.run(self.offers.notified.popleft()))
+
+    def pump_prompts(self) -> None:
+        """Run the texts only."""
+        while self.offers.prompted:
+            job = self.offers.prompted.popleft()
+            if isinstance(job, PromptKey):
+                self.offers.prompted.extend(now(self.prompts.load([job])))
+            else:
+                self.run(self.prompts.run(job))
+
+    def pass_(self, seconds: float) -> None:
+        """Time goes by; then everything overdue is taken over and run."""
+        self.clock.advance(seconds)
+        self.store.ahead(seconds)
+        self.take_over()
+
+    def take_over(self) -> None:
+        """What workers and the sweep do on each tick."""
+        now(self.expiry.sweep())
+        self.offers.prompted.extend(now(self.prompts.claim(100)))
+        self.offers.debited.extend(now(self.debits.claim(100)))
+        self.offers.notified.extend(now(self.notifications.claim(100)))
+        self.pump()
+
+    # --- the outside
+
+    def an_order(self, **changes: Any) -> Order:
+        number = self.store.number()
+        order = Order(
+            msisdn=Msisdn.from_digits(str(380970000000 + number)),
+            money=Money(2500, "UAH"),
+            description="250 gold",
+            reference=f"order-{number}",
+            correlator=f"c-{number}",
+            merchant=None,
+            language=None,
+            product_id=None,
+            sink=None,
+            sink_token=None,
+            document={"referenceCode": f"order-{number}"},
+            fingerprint=b"the same",
+        )
+        return replace(order, **changes)
+
+    def a_charge(self, **changes: Any) -> ChargeRow:
+        """A charge whose prompt has reached the phone."""
+        created = now(self.requests.create(self.partner, self.an_order(**changes)))
+        assert isinstance(created, Created)
+        self.pump()
+        return self.charge(created.charge.charge_id)
+
+    def charge(self, charge_id: int) -> ChargeRow:
+        [row] = self.store.run(charges.get, [charge_id])
+        assert row is not None
+        return row
+
+    def state(self, charge: ChargeRow) -> State:
+        return State(self.charge(charge.charge_id).state)
+
+    def an_mo(self, charge: ChargeRow, text: str | None = "ДА", **changes: Any) -> Mo:
+        """What the phone sends in answer to the last text about its charge."""
+        asked = [sms for sms in self.carrier.sent if sms.reference == charge.charge_id]
+        mo = Mo(
+            link="acme",
+            msisdn=Msisdn.from_digits(str(charge.msisdn)),
+            address=asked[-1].source if asked else POOL[0].address,
+            text=text,
+            raw=(text or "").encode("utf-16-be"),
+            data_coding=8,
+            esm_class=0,
+            part=False,
+        )
+        return replace(mo, **changes)
+
+    def hear(self, *batch: Mo) -> list[bool]:
+        """The phones' answers arrive; whether each is recorded."""
+        return now(self.replies.receive(batch))
+
+    def answer(self, charge: ChargeRow, text: str = "ДА") -> None:
+        """The phone answers, and all that follows at once happens."""
+        assert self.hear(self.an_mo(charge, text)) == [True]
+        self.pump()
+
+    def receipt(self, charge: ChargeRow, state: str = "undeliverable") -> None:
+        """A delivery receipt for the charge's prompt."""
+        [prompt_id] = self.store.query(
+            "SELECT message_id FROM prompt_answer WHERE charge_id = %s AND prompt_no = 0",
+            charge.charge_id,
+        )[0]
+        given = DeliveryReceipt(
+            "acme", Msisdn.from_digits(str(charge.msisdn)), prompt_id, state, None
+        )
+        now(self.prompts.receipts([given]))
+        self.pump()
+
+    # --- what is to be seen
+
+    def texts(self, charge: ChargeRow) -> list[str]:
+        """What the phone got about a charge."""
+        return [sms.text for sms in self.carrier.sent if sms.reference == charge.charge_id]
+
+    def kinds(self, charge: ChargeRow) -> list[str]:
+        """The kinds of texts that were written for a charge, in order."""
+        return [
+            row[0]
+            for row in self.store.query(
+                "SELECT kind FROM prompt WHERE charge_id = %s ORDER BY written_at",
+                charge.charge_id,
+            )
+        ]
+
+    def told(self, charge: ChargeRow) -> list[str]:
+        """The bodies of the events that its partner got."""
+        event_id = f"evt_{charge.charge_id}_1"
+        return [e.body.decode() for e in self.notifier.events if e.event_id == event_id]
+
+    def debits_of(self, charge: ChargeRow) -> list[tuple[str, int, str]]:
+        """What billing took for a charge, by its own journal."""
+        return self.billing.of(str(charge.charge_id))
+
+    def counted(self, name: str, *labels: str) -> int:
+        value: int = getattr(self.metrics, name).child(*labels).value
+        return value
+
+    def check_at_rest(self, charge: ChargeRow) -> None:
+        """An ended charge: no work left, told once, and money where it should be."""
+        row = self.charge(charge.charge_id)
+        assert State(row.state) in END_STATES | {State.REVIEW}
+        for table in ("awaiting", "prompt_job", "webhook_job"):
+            count = f"SELECT count(*) FROM {table} WHERE charge_id = %s"
+            assert self.store.query(count, charge.charge_id) == [(0,)], table
+        taken = self.debits_of(charge)
+        assert len(taken) <= 1
+        if row.state != State.REVIEW:
+            assert len(taken) == (row.state == State.SUCCEEDED)
+            assert set(self.told(charge)) == {f"{row.state} {row.reason} {row.billing_reference}"}
+
+
+def _write_event(end: End, *, event_id: str) -> bytes:
+    return f"{end.state} {end.reason} {end.billing_reference}".encode()
+
+
+def now(waited: "Coroutine[Any, Any, T] | Deferred[T]") -> T:
+    """The result of something that waits for nothing that has not happened."""
+    running = waited if isinstance(waited, Deferred) else Deferred.fromCoroutine(waited)
+    results: list[Any] = []
+    running.addBoth(results.append)
+    assert results, "it waits for something"
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    result: T = results[0]
+    return result

@@ -32,7 +32,7 @@ from ppcd.charge.rules import Event
 from ppcd.flow.ends import hand_on
 from ppcd.flow.ports import LEASE_S, RUN_LEASE_S, Adapter, Offers
 from ppcd.metrics import Metrics
-from ppcd.store import debits
+from ppcd.store import charges, debits
 from ppcd.store.batcher import Batcher
 from ppcd.store.debits import Begun, Intent, Next, Result
 from ppcd.store.lanes import Broken, Closing, Runner, StoreError, Violated
@@ -273,6 +273,21 @@ class Debits:
         else:
             ended = await self._record.submit([result])
         hand_on(ended, self._offers, self._metrics)
+        if ended == [None] and result.next in (Next.SUCCEEDED, Next.DENIED):
+            await self._compare(result)
+
+    async def _compare(self, result: Result) -> None:
+        """Somebody else ended the charge, or goes on with it: do both say the same?"""
+        [charge] = await self._lanes.run(charges.get, [result.charge_id])
+        if charge is None or charge.decided_at is None or charge.state == result.next.value:
+            return
+        self._metrics.contradictions.child().add()
+        log.error(
+            "charge {charge} is {state}, and billing now says {said}: compare with billing",
+            charge=result.charge_id,
+            state=charge.state,
+            said=result.result,
+        )
 
 
 def _told(answer: QueryAnswer) -> tuple[str, str]:

@@ -113,6 +113,10 @@ class Adapter(Protocol):
         """Ask what became of the order's key."""
         ...
 
+    async def close(self) -> None:
+        """Let what is in flight end, and leave."""
+        ...
+
 
 # --- partners ----------------------------------------------------------------------------------
 

@@ -86,6 +86,7 @@ class Debits:
         self._offers = offers
         self._metrics = metrics
         self._jitter = jitter
+        self._node = node
         self._begin: Batcher[Intent, Begun | Ended | None] = Batcher(
             lanes,
             partial(debits.begin, node=node, lease_s=RUN_LEASE_S),
@@ -99,6 +100,14 @@ class Debits:
     async def claim(self, limit: int) -> list[DebitJob]:
         """Overdue jobs, now this node's."""
         return await self._lanes.run(debits.claim, limit=limit, lease_s=LEASE_S)
+
+    async def reclaim(self) -> None:
+        """Take up at once what an earlier run of this node was asking billing when it ended.
+
+        Soon after the attempt the same key may still be sent again; a minute later somebody has
+        walked away from the shop.
+        """
+        await self._lanes.run(debits.reclaim, node=self._node)
 
     async def release(self, jobs: Sequence[DebitJob]) -> None:
         """Give back jobs that were not begun."""

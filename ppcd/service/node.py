@@ -1,6 +1,7 @@
 """One node: everything it is made of, started in order and stopped in order.
 
-Listens for partners last, when everything behind it works. Stops the other way round: nothing new in, what is in flight to its end, then the links and lanes.
+Listens for partners last, when everything behind it works. Stops the other way round: nothing new
+in, what is in flight to its end, then the links and lanes.
 """
 
 from collections.abc import Callable, Sequence
@@ -210,6 +211,7 @@ class Node:
         if not await self._wait_for_store():
             return  # told to stop meanwhile
         await self._prepare_store()
+        await self.debits.reclaim()
         await self.work.learn_pauses()
         self.work.start()
         self.watch.start()

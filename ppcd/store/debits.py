@@ -51,6 +51,22 @@ def claim(cur: Cursor, *, limit: int, lease_s: float) -> list[DebitJob]:
     return [DebitJob(*row) for row in cur.fetchall()]
 
 
+_RECLAIM = """
+    UPDATE debit_job j SET run_at = business_now()
+      FROM debit_attempt d
+     WHERE j.attempts > 0 AND j.review_since IS NULL
+       AND d.charge_id = j.charge_id AND d.attempt = j.attempts AND d.node = %(node)s
+       AND NOT EXISTS (SELECT FROM debit_result r
+                        WHERE r.charge_id = d.charge_id AND r.attempt = d.attempt)
+"""
+
+
+def reclaim(cur: Cursor, *, node: str) -> int:
+    """End the leases on attempts that an earlier run of this node left open; how many."""
+    cur.execute(_RECLAIM, {"node": node})
+    return cur.rowcount
+
+
 _RELEASE = """
     UPDATE debit_job SET run_at = business_now() + make_interval(secs => %(delay_s)s)
      WHERE charge_id = ANY(%(charge_id)s::bigint[]) AND review_since IS NULL

@@ -44,13 +44,15 @@ class Verdict:
     acknowledged: int
     debits: int
     statuses: Counter[str] = field(default_factory=Counter)
+    #: Acknowledged yes whose debit could not be made in time: ended, told, and nothing taken.
+    given_up: int = 0
     #: Sentences; empty when all promises were kept.
     broken: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         line = (
             f"{self.kills} kills, {self.charges} charges, {self.acknowledged} acknowledged yes, "
-            f"{self.debits} debits, {dict(self.statuses)}"
+            f"{self.debits} debits, {self.given_up} given up, {dict(self.statuses)}"
         )
         return "\n".join([line, *self.broken])
 
@@ -146,7 +148,9 @@ def judge(world: World, asked: list[Asked], *, kills: int) -> Verdict:
             broken.append(f"{payment}: {status}, and billing took {debits}")
         if charge.answer == "ДА" and charge.mo in acked:
             verdict.acknowledged += 1
-            if status != "succeeded":
+            if status == "denied" and seen["contextCode"] == "PPCD.BILLING_UNAVAILABLE":
+                verdict.given_up += 1
+            elif status != "succeeded":
                 broken.append(f"{payment}: its yes was acknowledged, and it is {status}")
         if charge.answer == "нет" and charge.mo in acked and status != "denied":
             broken.append(f"{payment}: its no was acknowledged, and it is {status}")

@@ -88,6 +88,7 @@ class World:
         self.metrics = Metrics()
         self.offers = FakeOffers()
         self.adapter = FakeAdapter(self.billing)
+        self.adapters = {self.adapter.name: self.adapter}
         self.ids = FakeIds(store)
         self.runner = lanes = runner or Immediate(store.direct, reactor=clock)
         pinned = runner or Immediate(store.pinned, reactor=clock)
@@ -120,7 +121,7 @@ class World:
             **shared,
         )
         self.debits = Debits(
-            adapters={"sim": self.adapter},
+            adapters=self.adapters,
             clock=clock,
             node="a",
             horizon_s=lambda: self.horizon_s,

@@ -1,0 +1,292 @@
+"""The debit step: intents that grow old, answers that come late, and answers nobody can record."""
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail
+
+from ppcd.charge.rules import State
+from ppcd.store.failures import Closing, NotApplied, OutcomeUnknown, Violated
+from ppcd.store.lanes import Immediate
+from ppcd.store.rows import ChargeRow
+from tests.billing.adapter_contract import Fault
+from tests.builders import Store
+from tests.conftest import Criticals
+from tests.flow.fakes import ABLE, IDEMPOTENT, QUERYABLE, UNABLE
+from tests.flow.world import World, now
+
+
+class Unsteady(Immediate):
+    """A database that fails as told: transaction's name -> what happens, one call after another."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.direct, reactor=None)
+        self.troubles: dict[str, list[Any]] = {}
+
+    def call(self, transaction: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        name = getattr(transaction, "func", transaction).__name__
+        trouble = self.troubles.get(name, [])
+        what = trouble.pop(0) if trouble else None
+        if callable(what):
+            what()
+            what = None
+        if isinstance(what, OutcomeUnknown) and "applied" in str(what):
+            super().call(transaction, *args, **kwargs)
+        if what is not None:
+            return fail(what)
+        return super().call(transaction, *args, **kwargs)
+
+
+@pytest.fixture
+def unsteady(store: Store) -> tuple[World, Unsteady]:
+    runner = Unsteady(store)
+    world = World(store, runner=runner)
+    runner.reactor = world.clock
+    return world, runner
+
+
+def confirmed(world: World) -> ChargeRow:
+    """A charge whose debit is about to be asked for."""
+    charge = world.a_charge()
+    world.hear(world.an_mo(charge))
+    return charge
+
+
+# --- the age of an intent ---------------------------------------------------------------------
+
+
+def test_an_intent_that_grew_old_is_not_sent(unsteady: tuple[World, Unsteady]) -> None:
+    """The node was paused while its intent was being committed."""
+    world, runner = unsteady
+    charge = confirmed(world)
+    runner.troubles["begin"] = [lambda: world.clock.advance(6)]
+    world.pump()
+    assert world.billing.asked == []
+    assert world.state(charge) is State.CONFIRMED
+    world.pass_(1)
+    assert world.state(charge) is State.SUCCEEDED
+
+
+def test_an_intent_is_checked_in_the_turn_that_writes(world: World) -> None:
+    charge = confirmed(world)
+    asked: list[Any] = []
+
+    async def slow(order: Any, *, may_send: Any) -> Any:
+        asked.append(may_send())
+        world.clock.advance(5)
+        asked.append(may_send())
+        world.clock.advance(0.01)
+        asked.append(may_send())
+        return world.billing.debit(order)
+
+    world.adapter.debit = slow  # type: ignore[method-assign]
+    world.pump()
+    assert asked == [True, True, False]
+    assert world.state(charge) is State.SUCCEEDED
+
+
+# --- answers that come late -------------------------------------------------------------------
+
+
+def test_a_slow_answer_finds_its_charge_debited_after_a_takeover(world: World) -> None:
+    """The first node's answer comes when another has the job, and has asked again."""
+    charge = confirmed(world)
+    world.adapter.gate = gate = Deferred[None]()
+    world.pump()
+    world.adapter.gate = None
+    world.pass_(61)
+    assert world.state(charge) is State.IN_DOUBT
+    world.pass_(5)
+    world.pass_(65)
+    assert world.state(charge) is State.SUCCEEDED
+    gate.callback(None)
+    assert [p.called for p in world.pending] == [True]
+    world.pump()
+    world.check_at_rest(charge)
+
+
+def test_a_slow_refusal_does_not_end_what_was_asked_again(store: Store) -> None:
+    world = World(store, abilities=IDEMPOTENT)
+    charge = confirmed(world)
+    world.billing.faults.extend([Fault.INSUFFICIENT, Fault.LOST_ANSWER])
+    world.adapter.gate = gate = Deferred[None]()
+    world.pump()
+    world.adapter.gate = None
+    world.pass_(61)  # taken over: in doubt
+    world.pass_(5)  # asked again: debited, and the answer is lost
+    gate.callback(None)  # "refused", says attempt 1
+    world.pump()
+    assert world.state(charge) is State.IN_DOUBT
+    world.pass_(30)
+    assert world.state(charge) is State.SUCCEEDED
+    world.check_at_rest(charge)
+
+
+def test_not_found_counts_by_the_quiet_when_it_was_asked(store: Store) -> None:
+    """Asked too early and answered late, «not found» says nothing."""
+    world = World(store, abilities=QUERYABLE)
+    charge = confirmed(world)
+    world.billing.faults.append(Fault.ZOMBIE)
+    world.pump()
+    store.query("UPDATE debit_job SET run_at = business_now() + interval '30 s'")
+    world.pass_(29)
+    world.adapter.gate = gate = Deferred[None]()
+    world.pass_(1)  # asked after 30 s of quiet: not found
+    assert len(world.billing.queried) == 1
+    world.adapter.gate = None
+    world.billing.rise()
+    world.clock.advance(50)
+    store.ahead(50)
+    gate.callback(None)
+    world.pump()
+    assert world.state(charge) is State.IN_DOUBT
+    world.pass_(70)
+    assert world.state(charge) is State.SUCCEEDED
+    world.check_at_rest(charge)
+
+
+def test_an_attempt_that_fell_silent_is_a_doubt_and_not_a_new_debit(store: Store) -> None:
+    """Its node stopped between the intent and the answer's record."""
+    for abilities, state in ((UNABLE, State.REVIEW), (IDEMPOTENT, State.SUCCEEDED)):
+        world = World(store, abilities=abilities)
+        charge = confirmed(world)
+        world.adapter.gate = Deferred[None]()
+        world.pump()
+        world.restart()
+        for _ in range(4):
+            world.pass_(61)
+        assert world.state(charge) is state
+        assert len(world.debits_of(charge)) == 1
+
+
+# --- answers that cannot be recorded ----------------------------------------------------------
+
+
+def test_an_answer_is_kept_until_the_database_takes_it(
+    unsteady: tuple[World, Unsteady],
+) -> None:
+    world, runner = unsteady
+    charge = confirmed(world)
+    runner.troubles["record"] = [NotApplied("down"), NotApplied("down"), OutcomeUnknown("lost")]
+    world.pump()
+    assert world.state(charge) is State.DEBITING
+    for seconds in (0.5, 1, 2):
+        world.clock.advance(seconds)
+    world.pump()
+    assert world.state(charge) is State.SUCCEEDED
+    assert len(world.billing.asked) == 1
+    world.check_at_rest(charge)
+
+
+def test_an_answer_recorded_without_our_knowing_is_told_by_whoever_takes_over(
+    unsteady: tuple[World, Unsteady],
+) -> None:
+    world, runner = unsteady
+    charge = confirmed(world)
+    runner.troubles["record"] = [OutcomeUnknown("applied")]
+    world.pump()
+    assert world.state(charge) is State.SUCCEEDED
+    world.clock.advance(1)
+    world.pass_(61)
+    assert len(world.debits_of(charge)) == 1
+    world.check_at_rest(charge)
+
+
+def test_a_database_that_stays_away_makes_a_doubt_in_the_end(
+    unsteady: tuple[World, Unsteady],
+) -> None:
+    world, runner = unsteady
+    charge = confirmed(world)
+    runner.troubles["record"] = [NotApplied("down")] * 9
+    world.pump()
+    for _ in range(60):
+        world.clock.advance(1)
+    [failed] = world.pending
+    with pytest.raises(NotApplied):
+        now(failed)
+    world.store.ahead(61)
+    world.take_over()
+    assert world.state(charge) is State.IN_DOUBT
+    world.pass_(65)
+    assert world.state(charge) is State.SUCCEEDED
+    world.check_at_rest(charge)
+
+
+@pytest.mark.parametrize("trouble", [Violated("bad", constraint="x"), Closing("closed")])
+def test_an_answer_that_will_never_be_taken_is_not_tried_again(
+    unsteady: tuple[World, Unsteady], trouble: Exception
+) -> None:
+    world, runner = unsteady
+    confirmed(world)
+    runner.troubles["record"] = [trouble]
+    with pytest.raises(type(trouble)):
+        world.pump()
+
+
+def test_an_intent_whose_commit_is_unknown_is_not_sent(unsteady: tuple[World, Unsteady]) -> None:
+    world, runner = unsteady
+    charge = confirmed(world)
+    runner.troubles["begin"] = [OutcomeUnknown("applied")]
+    with pytest.raises(OutcomeUnknown):
+        world.pump()
+    assert world.billing.asked == []
+    world.pass_(61)
+    assert world.state(charge) is State.IN_DOUBT
+    world.pass_(70)
+    assert world.state(charge) is State.SUCCEEDED
+    world.check_at_rest(charge)
+
+
+# --- what else goes wrong ---------------------------------------------------------------------
+
+
+def test_a_bug_in_the_adapter_is_an_unknown_answer(world: World, criticals: Criticals) -> None:
+    charge = confirmed(world)
+
+    def bug(answer: object) -> None:
+        raise KeyError("status")
+
+    world.adapter.on_answer = bug
+    world.pump()
+    assert world.state(charge) is State.IN_DOUBT
+    [logged] = criticals.take()
+    assert "KeyError" in logged
+    assert world.counted("debits", "sim", "unknown") == 1
+    world.adapter.on_answer = lambda answer: None
+    world.pass_(66)
+    world.check_at_rest(charge)
+
+
+def test_a_billing_system_that_this_node_does_not_have_is_left_to_others(world: World) -> None:
+    charge = confirmed(world)
+    world.adapters.clear()
+    world.pump()
+    assert world.state(charge) is State.CONFIRMED
+    world.restart()
+    world.pass_(29)
+    assert world.state(charge) is State.CONFIRMED
+    world.pass_(1)
+    assert world.state(charge) is State.SUCCEEDED
+
+
+def test_jobs_can_be_given_back_and_put_off(world: World) -> None:
+    charge = confirmed(world)
+    [job] = world.offers.debited
+    world.offers.clear()
+    now(world.debits.postpone(job, 10))
+    assert now(world.debits.claim(10)) == []
+    now(world.debits.release([job]))
+    [claimed] = now(world.debits.claim(10))
+    assert claimed.charge_id == charge.charge_id
+
+
+def test_figures_say_what_happened(world: World) -> None:
+    charge = confirmed(world)
+    world.pump()
+    assert world.counted("debits", "sim", "debited") == 1
+    for state in ("awaiting", "confirmed", "debiting", "succeeded"):
+        assert world.counted("charges", state) == 1, state
+    assert world.metrics.paid_seconds.child().count == 1
+    assert world.metrics.debits_in_flight.child("sim").value == 0
+    assert world.state(charge) is State.SUCCEEDED
+    assert world.billing.abilities is ABLE

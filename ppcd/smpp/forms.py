@@ -7,9 +7,8 @@ from typing import TypedDict, Unpack
 
 from ppcd.smpp.body import MESSAGE_SENT_MAX
 from ppcd.smpp.command import Command
-from ppcd.smpp.pdu import Pdu, refuse_two_texts
-from ppcd.smpp.requests import TlvPairs, submit_sm
-from ppcd.smpp.tlv import Tlvs
+from ppcd.smpp.pdu import Pdu, TlvPairs, tlv_octets
+from ppcd.smpp.requests import submit_sm
 
 
 class Constants(TypedDict, total=False):
@@ -63,13 +62,13 @@ class SubmitForm:
     ) -> Pdu:
         """The whole PDU; EncodeError names a parameter that can't be."""
         try:
-            size = len(short_message)
+            # As submit_sm judges, but without a call.
             good = (
                 len(source_addr) <= 20
                 and 0 not in source_addr
                 and len(destination_addr) <= 20
                 and 0 not in destination_addr
-                and size <= MESSAGE_SENT_MAX
+                and len(short_message) <= MESSAGE_SENT_MAX
                 and (
                     not validity_period or (len(validity_period) == 16 and 0 not in validity_period)
                 )
@@ -80,17 +79,14 @@ class SubmitForm:
                 esm_class,
                 validity_period,
                 data_coding,
-                size,
+                len(short_message),
                 short_message,
             )
         except (OverflowError, TypeError):
             good, body = False, b""
         if good:
             if tlvs:
-                octets = tlvs.octets if isinstance(tlvs, Tlvs) else Tlvs(tlvs).octets
-                if short_message:
-                    refuse_two_texts(octets)
-                body += octets
+                body += tlv_octets(tlvs, short_message)
             return Pdu(Command.SUBMIT_SM, 0, 0, body)
         return submit_sm(
             source_addr=source_addr,

@@ -7,7 +7,7 @@ and integers; text, addresses and meanings are other modules' business.
 
 import struct
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from ppcd.smpp.body import read_body, write_body
 from ppcd.smpp.command import RESPONSE_BIT, UNANSWERED, Command, command_name, is_response
@@ -20,6 +20,9 @@ from ppcd.smpp.tlv import NO_TLVS, Tag, Tlvs, tlv_stream_problem
 #: 3.4, 5.1.4: 1 to 0x7FFFFFFF, rising by one, then 1 again.
 SEQUENCE_MAX: Final = 0x7FFFFFFF
 HEADER_SIZE: Final = 16
+
+#: Tags with their octets, or with integers for the tags that have a width.
+TlvPairs: TypeAlias = Iterable[tuple[int, bytes | int]]
 
 pack_header: Final = struct.Struct(">4I").pack
 
@@ -142,7 +145,7 @@ class Pdu:
         *,
         status: int | None = None,
         sequence: int | None = None,
-        tlvs: Iterable[tuple[int, bytes | int]] | None = None,
+        tlvs: TlvPairs | None = None,
         **fields: object,
     ) -> "Pdu":
         """A copy with these parameters changed, checked anew; EncodeError as for `build`."""
@@ -191,30 +194,33 @@ def build(
     *,
     status: int = 0,
     sequence: int = 0,
-    tlvs: Iterable[tuple[int, bytes | int]] = (),
+    tlvs: TlvPairs = (),
     **fields: object,
 ) -> Pdu:
     """A PDU from parameters by name; absent ones are empty or 0. EncodeError names a bad one.
 
     A TLV's value is octets as they go out, or an integer for the tags that have a width.
     """
-    octets = tlvs.octets if isinstance(tlvs, Tlvs) else Tlvs(tlvs).octets
-    if octets and fields.get("short_message"):
-        refuse_two_texts(octets)
+    octets = tlv_octets(tlvs, fields.get("short_message")) if tlvs else b""
     return Pdu(command, status, sequence, write_body(command, fields) + octets)
 
 
-def refuse_two_texts(tlv_octets: bytes) -> None:
-    """EncodeError when message_payload stands beside a short_message (3.4, 4.4.1)."""
-    if Tag.MESSAGE_PAYLOAD in Tlvs.from_octets(tlv_octets):
+def tlv_octets(tlvs: TlvPairs, short_message: object = b"") -> bytes:
+    """TLVs as they go out; EncodeError when one can't be, or message_payload where there is text.
+
+    The two places for a text exclude each other (3.4, 4.4.1).
+    """
+    made = tlvs if isinstance(tlvs, Tlvs) else Tlvs(tlvs)
+    if short_message and Tag.MESSAGE_PAYLOAD in made:
         raise EncodeError("message_payload", "not together with a short_message")
+    return made.octets
 
 
 def response_to(
     request: Pdu,
     status: int = 0,
     *,
-    tlvs: Iterable[tuple[int, bytes | int]] = (),
+    tlvs: TlvPairs = (),
     **fields: object,
 ) -> Pdu:
     """The answer to `request`: its own response command, its sequence number, `status`.

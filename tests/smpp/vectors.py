@@ -183,3 +183,35 @@ MALFORMED = (
     passes("short_message of 255", deliver(message=b"x" * 255, data_coding=0)),
     passes("a status in a request", pdu(DELIVER, sm(), status=5)),
 )
+
+# A receipt as the specification writes it, and the same as SMSCs write it.
+TYPICAL = (
+    b"id:0123456789 sub:001 dlvrd:001 submit date:2611230915 done date:2611230916"
+    b" stat:DELIVRD err:000 text:Hello"
+)
+DEFORMED = {
+    "other order": b"stat:DELIVRD err:000 id:0123456789 done date:2611230916 text:",
+    "other case": b"ID:0123456789 SUB:001 DONE DATE:2611230916 STAT:delivrd ERR:000 TEXT:x",
+    "spaces behind colons": b"id: 0123456789 stat: DELIVRD done date: 2611230916 err: 000 text: x",
+    "spaces before colons": b"id :0123456789 stat :DELIVRD done date :2611230916 err :000 text :x",
+    "line ends": b"id:0123456789\r\nstat:DELIVRD\r\ndone date:2611230916\r\nerr:000\r\ntext:x",
+    "commas": b"id:0123456789, stat:DELIVRD, done date:2611230916, err:000, text:x",
+    "underscores": b"id:0123456789 done_date:2611230916 stat:DELIVRD err:000",
+    "no text": b"id:0123456789 sub:001 done date:2611230916 stat:DELIVRD err:000",
+    "capital text": TYPICAL.replace(b"text:", b"Text:"),
+    "text that lies": TYPICAL[:-5] + b"id:666 stat:REJECTD err:999 done date:9901010000",
+    "text first time that lies": b"id:0123456789 stat:DELIVRD done date:2611230916 err:000 text:"
+    b"id:666 text:stat:EXPIRED",
+    "seconds": TYPICAL.replace(b"2611230916", b"261123091600"),
+    "four-digit years": TYPICAL.replace(b"2611230916", b"20261123091600"),
+    "with zone": TYPICAL.replace(b"2611230916", b"261123091600000+"),
+    "spelled out": TYPICAL.replace(b"DELIVRD", b"DELIVERED"),
+    "numeric": TYPICAL.replace(b"DELIVRD", b"2"),
+    "numeric with zeros": TYPICAL.replace(b"DELIVRD", b"002"),
+    "no sub and dlvrd": b"id:0123456789 done date:2611230916 stat:DELIVRD err:000 text:Hello",
+    "repeated items": b"id:0123456789 id:666 stat:DELIVRD stat:EXPIRED err:000"
+    b" done date:2611230916",
+    "UCS-2": TYPICAL.decode().encode("utf-16-be"),
+    "UCS-2, other byte order": TYPICAL.decode().encode("utf-16-le"),
+    "UCS-2 and a Cyrillic text": (TYPICAL.decode() + "Оплата").encode("utf-16-be"),
+}

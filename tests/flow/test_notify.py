@@ -1,0 +1,130 @@
+"""The notify step: one id and one body until it is told, gone or dead."""
+
+from ppcd.charge.rules import State
+from ppcd.flow.notify import GIVE_UP_S
+from ppcd.flow.ports import Delivered, Gone, TryLater
+from ppcd.store.rows import ChargeRow, WebhookKey
+from tests.conftest import Criticals
+from tests.flow.world import World, now
+
+
+def declined(world: World) -> ChargeRow:
+    charge = world.a_charge(sink="https://sink.example/", sink_token="t0ken")
+    world.hear(world.an_mo(charge, "нет"))
+    return charge
+
+
+def results(world: World, charge: ChargeRow) -> list[str]:
+    rows = world.store.query(
+        "SELECT result FROM delivery WHERE charge_id = %s ORDER BY attempt", charge.charge_id
+    )
+    return [result for (result,) in rows]
+
+
+def test_an_end_is_told_with_its_secrets_and_token(world: World) -> None:
+    charge = declined(world)
+    assert world.notifier.events == [], "not before somebody runs the job"
+    world.pump()
+    [event] = world.notifier.events
+    assert event.event_id == f"evt_{charge.charge_id}_1"
+    assert (event.url, event.bearer) == ("https://sink.example/", "t0ken")
+    assert event.secrets == (b"secret",)
+    assert event.body == b"declined USER_DECLINED None"
+    world.store.query("UPDATE partner SET webhook_secret_before = 'older'")
+    other = declined(world)
+    world.pump()
+    assert world.notifier.events[-1].secrets == (b"secret", b"older")
+    assert results(world, other) == ["delivered"]
+    assert world.counted("webhooks", "delivered") == 2
+
+
+def test_it_is_told_again_with_growing_pauses_and_the_same_words(world: World) -> None:
+    charge = declined(world)
+    world.notifier.answers.extend([TryLater(None, "500"), TryLater(None, "500")])
+    world.pump()
+    world.pass_(9)
+    assert len(world.notifier.events) == 1
+    world.pass_(1)
+    assert len(world.notifier.events) == 2
+    world.pass_(19)
+    assert len(world.notifier.events) == 2
+    world.pass_(1)
+    assert results(world, charge) == ["later", "later", "delivered"]
+    assert len({(e.event_id, e.body) for e in world.notifier.events}) == 1
+    world.check_at_rest(charge)
+
+
+def test_a_partner_may_ask_for_a_longer_pause_and_for_no_shorter_one(world: World) -> None:
+    declined(world)
+    world.notifier.answers.extend([TryLater(100, "429"), TryLater(1, "429")])
+    world.pump()
+    world.pass_(99)
+    assert len(world.notifier.events) == 1
+    world.pass_(1)
+    assert len(world.notifier.events) == 2
+    world.pass_(19)
+    assert len(world.notifier.events) == 2
+
+
+def test_a_partner_that_wants_no_more_is_left_alone(world: World) -> None:
+    charge = declined(world)
+    world.notifier.answers.append(Gone("410"))
+    world.pump()
+    world.pass_(1000)
+    assert results(world, charge) == ["gone"]
+    assert len(world.notifier.events) == 1
+
+
+def test_after_three_days_a_person_is_needed(world: World, criticals: Criticals) -> None:
+    charge = declined(world)
+    world.notifier.answers.extend([TryLater(None, "500")] * 50)
+    world.pump()
+    for _ in range(20):
+        world.pass_(GIVE_UP_S / 18)
+    assert results(world, charge)[-1] == "dead"
+    told = len(world.notifier.events)
+    world.pass_(1e6)
+    assert len(world.notifier.events) == told
+    assert world.counted("webhooks", "dead") == 1
+    assert world.store.query(
+        "SELECT dead_since IS NOT NULL FROM webhook_job WHERE charge_id = %s", charge.charge_id
+    ) == [(True,)]
+    assert criticals.take() == []
+
+
+def test_a_delivery_that_was_not_recorded_is_made_again(world: World) -> None:
+    """At least once: the partner knows it by its id."""
+    charge = declined(world)
+
+    def stop(event: object) -> None:
+        raise RuntimeError("the node stops here")
+
+    world.notifier.on_event = stop
+    key = world.offers.notified.popleft()
+    running = world.notifications.run(key)
+    try:
+        running.send(None)
+    except RuntimeError:
+        pass
+    world.notifier.on_event = lambda event: None
+    world.restart()
+    world.pass_(61)
+    assert results(world, charge) == ["delivered"]
+    assert len({e.event_id for e in world.notifier.events}) == 1
+
+
+def test_what_was_told_by_another_node_is_not_told_again(world: World) -> None:
+    charge = declined(world)
+    [key] = world.offers.notified
+    world.pump()
+    now(world.notifications.run(key))
+    assert len(world.notifier.events) == 1
+    assert world.state(charge) is State.DECLINED
+
+
+def test_jobs_can_be_given_back(world: World) -> None:
+    charge = declined(world)
+    keys = [WebhookKey(charge.charge_id, 1)]
+    now(world.notifications.release(keys))
+    assert now(world.notifications.claim(10)) == keys
+    assert Delivered(200).status == 200

@@ -244,7 +244,7 @@ class Store:
             number=None,
             rule="test",
         )
-        return replace(reply, **changes)
+        return reply._replace(**changes)
 
     def confirm(self, *batch: NewReply, repeat: bool = False) -> list[Settled | None]:
         """The first look."""

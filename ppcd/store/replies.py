@@ -4,13 +4,14 @@ Owns that a reply decides at most one charge, and that its evidence is written i
 Refuses to read text: verdict and number come from the domain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ppcd.charge.consequence import Effect
 from ppcd.store.rows import DebitJob, NewReply, PromptKey, WebhookKey, webhook_key
 from ppcd.store.session import single
-from ppcd.store.sql import END, Cursor, columns
+from ppcd.store.sql import END, Cursor, integers, octets, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,24 @@ class Settled:
     prompt: PromptKey | None = None
 
 
-REPLY_NAMES = (
-    *("reply_id", "key", "msisdn", "address", "link", "raw", "data_coding", "esm_class"),
-    *("verdict", "number", "rule"),
-)
+# How each column of `NewReply` is handed over, in its order.
+_COLUMNS: Mapping[str, Callable[[Iterable[Any]], str]] = {
+    **dict.fromkeys(("reply_id", "key", "msisdn"), integers),
+    **dict.fromkeys(("address", "link"), texts),
+    "raw": octets,
+    **dict.fromkeys(("data_coding", "esm_class"), integers),
+    **dict.fromkeys(("verdict", "number", "rule"), texts),
+}
+
+
+def reply_columns(batch: Sequence[NewReply]) -> dict[str, object]:
+    """The parameters of REPLIES."""
+    columns = zip(*batch, strict=True)
+    return {
+        name: literal(column)
+        for (name, literal), column in zip(_COLUMNS.items(), columns, strict=True)
+    }
+
 
 REPLIES = """
         SELECT * FROM unnest(
@@ -81,18 +96,30 @@ _SETTLE = (
     + END
 )
 
-# Notifications come as rows of their own, without a reply_id: no join here either.
 _SETTLED = """
     SELECT reply_id, CASE verdict WHEN 'yes' THEN 'confirmed' ELSE 'declined' END, charge_id,
-           partner_id, msisdn, amount_minor, currency, billing
+           partner_id, msisdn, amount_minor, currency, billing, NULL::bigint[]
       FROM gone
+"""
+# Where nobody here will run the jobs, only which replies confirmed.
+_SETTLED_BRIEFLY = (
+    """
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, array_agg(reply_id)
+      FROM gone WHERE verdict = 'yes'
+    UNION ALL"""
+    + _SETTLED
+    + " WHERE verdict <> 'yes'"
+)
+# Notifications come as rows of their own, without a reply_id: no join here either.
+_NOTIFIED = """
     UNION ALL
-    SELECT NULL, NULL, charge_id, sequence, NULL, NULL, NULL, NULL FROM ended_webhook
+    SELECT NULL, NULL, charge_id, sequence, NULL, NULL, NULL, NULL, NULL FROM ended_webhook
 """
 
 _WITH_CLOCK = "WITH t AS MATERIALIZED (SELECT business_now() AS now), "
 
-CONFIRM = _WITH_CLOCK + "r AS (" + REPLIES + ")" + _SETTLE + _SETTLED
+_CONFIRM = _WITH_CLOCK + "r AS (" + REPLIES + ")" + _SETTLE + _SETTLED + _NOTIFIED
+_CONFIRM_BRIEFLY = _WITH_CLOCK + "r AS (" + REPLIES + ")" + _SETTLE + _SETTLED_BRIEFLY + _NOTIFIED
 
 # What an earlier run did, whose answer was lost, is left alone and reported. The work that it made
 # is leased to this node, and comes back when the lease is over.
@@ -105,9 +132,10 @@ _CONFIRM_AGAIN = (
     + " WHERE NOT EXISTS (SELECT FROM before b WHERE b.reply_id = r.reply_id))"
     + _SETTLE
     + _SETTLED
+    + _NOTIFIED
     + """
     UNION ALL
-    SELECT reply_id, effect, charge_id, NULL, NULL, NULL, NULL, NULL FROM before
+    SELECT reply_id, effect, charge_id, NULL, NULL, NULL, NULL, NULL, NULL FROM before
 """
 )
 
@@ -119,40 +147,38 @@ def confirm(
     """Settle the clear answers of a batch in one statement; None for those it did not settle.
 
     No two replies of a batch have the same key. What it leaves is for `look_again`. Without a lease
-    the jobs are nobody's yet, and not reported. With `repeat`, an earlier run may have been applied
-    after all: what it settled is found and reported.
+    the jobs are nobody's yet, and neither they nor their charges are reported. With `repeat`, an
+    earlier run may have been applied after all: what it settled is found and reported.
     """
-    ordered = sorted(batch, key=lambda reply: reply.key or 0)
-    values = columns(ordered, REPLY_NAMES) | {"lease_s": lease_s}
-    cur.execute(_CONFIRM_AGAIN if repeat else CONFIRM, values)
+    values = reply_columns(sorted(batch, key=_key)) | {"lease_s": lease_s}
+    first = _CONFIRM if lease_s > 0 else _CONFIRM_BRIEFLY
+    cur.execute(_CONFIRM_AGAIN if repeat else first, values)
     rows = cur.fetchall()
     webhooks = {row[2]: row[3] for row in rows if row[0] is None}
-    settled = {
-        row[0]: _settled(*row[1:], sequence=webhooks.get(row[2]), leased=lease_s > 0)
-        for row in rows
-        if row[0] is not None
-    }
+    settled: dict[int, Settled] = {}
+    for reply_id, effect, charge_id, partner_id, *job, confirmed in rows:
+        if confirmed is not None:
+            settled |= dict.fromkeys(confirmed, _CONFIRMED)
+        elif effect == Effect.CONFIRMED and lease_s > 0 and partner_id is not None:
+            debit = _debit_job(charge_id, partner_id, *job)
+            settled[reply_id] = Settled(effect, charge_id, debit)
+        elif reply_id is not None:
+            webhook = webhook_key(charge_id, webhooks.get(charge_id))
+            settled[reply_id] = Settled(effect, charge_id, webhook=webhook)
     return [settled.get(reply.reply_id) for reply in batch]
 
 
-def _settled(
-    effect: str,
-    charge_id: int,
-    partner_id: int | None,
-    msisdn: int,
-    amount_minor: int,
-    currency: str,
-    billing: str,
-    *,
-    sequence: int | None,
-    leased: bool,
-) -> Settled:
-    if effect == Effect.CONFIRMED and not leased:
-        return Settled(effect, charge_id)
-    if effect == Effect.CONFIRMED and partner_id is not None:
-        job = DebitJob(charge_id, partner_id, msisdn, amount_minor, currency, billing, attempts=0)
-        return Settled(effect, charge_id, debit=job)
-    return Settled(effect, charge_id, webhook=webhook_key(charge_id, sequence))
+_CONFIRMED = Settled(Effect.CONFIRMED)
+
+
+def _key(reply: NewReply) -> int:
+    return reply.key or 0
+
+
+def _debit_job(
+    charge_id: int, partner_id: int, msisdn: int, amount_minor: int, currency: str, billing: str
+) -> DebitJob:
+    return DebitJob(charge_id, partner_id, msisdn, amount_minor, currency, billing, attempts=0)
 
 
 _BEFORE = """

@@ -6,6 +6,7 @@ Times are aware UTC. An MSISDN is an integer here (its E.164 digits); no row is 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 #: `awaiting` and `hold` are keyed by subscriber and reply address in one integer.
 ADDRESSES_MAX = 1000
@@ -121,9 +122,11 @@ class PromptJob:
     language: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewReply:
-    """An MO as read. `key` is None when it can mean no charge of ours."""
+class NewReply(NamedTuple):
+    """An MO as read. `key` is None when it can mean no charge of ours.
+
+    A tuple, for they come in floods: it is made in a quarter of a dataclass's time.
+    """
 
     reply_id: int
     key: int | None

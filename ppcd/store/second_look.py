@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from ppcd.charge.consequence import Effect, Situation, consequence
 from ppcd.charge.reading import Verdict
 from ppcd.charge.rules import State
-from ppcd.store.replies import INSERT_REPLY, REPLIES, REPLY_NAMES, Settled, settled_before
+from ppcd.store.replies import INSERT_REPLY, REPLIES, Settled, reply_columns, settled_before
 from ppcd.store.rows import NewReply, PromptKey, PromptNo, WebhookKey
-from ppcd.store.sql import END, Cursor, columns, lock_awaiting
+from ppcd.store.sql import END, Cursor, lock_awaiting
 
 _LOCK_HOLDS = """
     SELECT key FROM hold WHERE key = ANY(%s::bigint[]) ORDER BY key FOR UPDATE
@@ -182,7 +182,7 @@ class _Work:
         ids = [reply.reply_id for reply in self._batch]
         self._cur.execute(
             _INSERTREPLIES,
-            columns(self._batch, REPLY_NAMES)
+            reply_columns(self._batch)
             | {
                 "charge_id": [self._charges[i] for i in ids],
                 "effect": [self._effects[i] for i in ids],

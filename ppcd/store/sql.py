@@ -4,6 +4,7 @@ Refuses to know any subject; a query belongs beside the function that uses it.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import psycopg
@@ -53,3 +54,35 @@ def columns(rows: Iterable[Any], names: Sequence[str]) -> dict[str, list[Any]]:
     """The attributes `names` of `rows` as arrays for `unnest`, one each, in the rows' order."""
     rows = list(rows)
     return {name: [getattr(row, name) for row in rows] for name in names}
+
+
+# Arrays written by hand, for the batches in which every microsecond is counted twice: psycopg's
+# lists take three times as long. Where a statement says `::bigint[]`, such a text is one.
+
+
+def integers(values: Iterable[int | None]) -> str:
+    """An array literal of numbers."""
+    return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
+
+
+def texts(values: Iterable[str | None]) -> str:
+    """An array literal of texts."""
+    return "{" + ",".join(map(_text, values)) + "}"
+
+
+def octets(values: Iterable[bytes]) -> str:
+    """An array literal of bytea."""
+    return "{" + ",".join(map(_octets, values)) + "}"
+
+
+# The same few words come again and again.
+@lru_cache(maxsize=4096)
+def _text(value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@lru_cache(maxsize=4096)
+def _octets(value: bytes) -> str:
+    return '"\\\\x' + value.hex() + '"'

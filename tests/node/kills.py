@@ -21,6 +21,8 @@ from tests.node.world import World, wait_for
 
 #: A killed node's work comes back to another when its lease is over.
 DRAIN_S = 150.0
+#: An acknowledged answer has decided its charge: long before this it can be seen.
+LOST_S = 10.0
 
 
 @dataclass
@@ -165,14 +167,22 @@ def judge(world: World, asked: list[Asked], *, kills: int) -> Verdict:
 
 
 def _drain(world: World, created: list[Asked]) -> dict[str, Any]:
-    """Each charge's last word, when all that will end has ended and has been told."""
+    """Each charge's last word, when all that will end has ended and has been told.
+
+    An answer that was acknowledged and left its charge waiting is lost: nobody waits for it.
+    """
     waiting = {c.payment for c in created if c.answer in ("ДА", "нет")}
+    begun = time.monotonic()
     ends: dict[str, Any] = {}
     until = time.monotonic() + DRAIN_S
     while time.monotonic() < until:
         for payment in {c.payment for c in created}:
             if ends.get(payment, {}).get("paymentStatus", "processing") == "processing":
                 ends[payment] = world.node.payment(payment)
+        if time.monotonic() - begun > LOST_S:
+            acked = _acknowledged(world)
+            lost = {c.payment for c in created if c.mo in acked}
+            waiting -= {p for p in lost if ends[p].get("contextCode") == "PPCD.AWAITING_REPLY"}
         undone = [p for p in waiting if ends[p]["paymentStatus"] == "processing"]
         untold = [p for p in waiting if not world.partner.events_of(p)]
         if not undone and not untold:

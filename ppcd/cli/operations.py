@@ -69,7 +69,7 @@ def _show(seen: dict[str, Any]) -> None:
     print(f"operations  {seen['operations_at']}")
     print()
     for link in seen["links"]:
-        refused = f", refused with {link['refused_with']:#x}" if link["refused_with"] else ""
+        refused = f", refused with {link['refused_with']}" if link["refused_with"] else ""
         print(
             f"link {link['name']:14} {link['state']}{refused}  {link['host']}  "
             f"window {link['window_in_use']}/{link['window_max']}, received {link['received']}, "

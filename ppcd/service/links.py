@@ -9,7 +9,7 @@ from ppcd.config import Settings
 from ppcd.config.bind import status_number
 from ppcd.config.links import Link as LinkSection
 from ppcd.metrics import Metrics
-from ppcd.smpp import Advice, Inbound, Link, LinkGroup
+from ppcd.smpp import Advice, Inbound, Link, LinkGroup, status_name
 from ppcd.sms.dialect import Dialect, LocalPrefix
 
 
@@ -94,7 +94,9 @@ class Links:
                 "received": link.counts.received,
                 "binds": link.counts.binds,
                 "lost": link.counts.lost,
-                "refused_with": link.refused_with,
+                "refused_with": None
+                if link.refused_with is None
+                else status_name(link.refused_with),
             }
             for name, link in self.all.items()
         ]

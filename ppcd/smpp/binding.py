@@ -34,6 +34,7 @@ from ppcd.smpp.pdu import Pdu
 from ppcd.smpp.requests import bind
 from ppcd.smpp.session import Session
 from ppcd.smpp.settings import LinkSettings
+from ppcd.smpp.status import status_name
 
 
 class LinkState(Enum):
@@ -61,16 +62,28 @@ class BindOwner(Protocol):
 
 @implementer(IStreamClientEndpoint)
 class _Noticed:
-    """An endpoint that says when it is used: ClientService doesn't."""
+    """An endpoint that says when it is used, and why in vain: ClientService doesn't."""
 
-    def __init__(self, endpoint: IStreamClientEndpoint, on_dial: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        *,
+        on_dial: Callable[[], None],
+        on_failure: Callable[[Reason], None],
+    ) -> None:
         self._endpoint = endpoint
         self._on_dial = on_dial
+        self._on_failure = on_failure
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         self._on_dial()
         dialled: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        dialled.addErrback(self._failed)
         return dialled
+
+    def _failed(self, reason: Reason) -> Reason:
+        self._on_failure(reason)
+        return reason
 
 
 class _Connections(Factory):
@@ -115,11 +128,13 @@ class Bind:
         self._log = log
         self._backoff = Backoff(settings.backoff, random)
         self._failure = Failure.UNREACHABLE
+        #: Why the last connection is no more, or never was: for people.
+        self._why = ""
         self._stopping = False
         self._held = False
         self._stopped: list[Deferred[None]] = []
         self._service = ClientService(
-            _Noticed(endpoint, self._dialled),
+            _Noticed(endpoint, on_dial=self._dialled, on_failure=self._not_reached),
             _Connections(self._make_driver),
             retryPolicy=self._wait_s,
             clock=clock,
@@ -174,6 +189,9 @@ class Bind:
     def _dialled(self) -> None:
         self._become(LinkState.CONNECTING)
 
+    def _not_reached(self, reason: Reason) -> None:
+        self._why = reason.getErrorMessage()
+
     def _make_driver(self) -> Driver:
         clock, settings = self._clock, self._settings
         session = Session(Role.ESME, settings.session(), random=self._random, now=clock.seconds())
@@ -186,10 +204,14 @@ class Bind:
         wait_s = self._backoff.wait_s(failure)
         if not self._stopping:
             self._become(LinkState.DOWN)
-            self._log.info(
-                "link {link} down: {failure}, attempt {failures} in {wait_s:.1f} s",
+            self._log.warn(
+                "link {link} to {host}:{port} is down, {failure}: {why}; attempt {failures} "
+                "in {wait_s:.1f} s",
                 link=self._settings.name,
+                host=self._settings.host,
+                port=self._settings.port,
                 failure=failure.value,
+                why=self._why,
                 failures=self._backoff.failures,
                 wait_s=wait_s,
             )
@@ -227,10 +249,13 @@ class Bind:
     def _ended(self, event: Ended) -> None:
         stood_s = 0.0 if self.bound_at is None else self._clock.seconds() - self.bound_at
         self.bound_at = None
+        self._why = event.end.value
         if event.end is End.BIND_REFUSED:
             self.refused_with = event.status
             refused = event.status in REFUSALS
             self._failure = Failure.REFUSED if refused else Failure.UNREACHABLE
+            if event.status is not None:
+                self._why += f" with {status_name(event.status)}"
         elif stood_s >= self._settings.backoff.stable_s:
             self._failure = Failure.LOST
         else:

@@ -116,6 +116,29 @@ def test_a_wrong_password_is_tried_slowly() -> None:
     scene.down()
 
 
+@pytest.mark.parametrize(
+    ("refusing", "why"),
+    [
+        (True, "unreachable: Connection was refused by other side."),
+        (False, "refused: bind refused with ESME_RINVPASWD"),
+    ],
+)
+def test_the_log_warns_why_a_link_is_down(refusing: bool, why: str) -> None:
+    seen: list[LogEvent] = []
+    globalLogPublisher.addObserver(seen.append)
+    try:
+        scene = Scene()
+        scene.network.refusing = refusing
+        scene.smsc.bind_status = Status.ESME_RINVPASWD
+        scene.link.start()
+        scene.network.wait(0.5)
+        scene.down()
+    finally:
+        globalLogPublisher.removeObserver(seen.append)
+    warned = [formatEvent(e) for e in seen if e["log_level"] is LogLevel.warn]
+    assert any(why in text and "attempt 1 in" in text for text in warned), warned
+
+
 def test_an_unreachable_smsc_is_dialled_with_growing_waits_up_to_the_cap() -> None:
     scene = Scene(backoff=BackoffSettings(first_s=1.0, max_s=60.0))
     scene.network.refusing = True

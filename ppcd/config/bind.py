@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ppcd.config.links import Link, Tls
 from ppcd.config.secret import Secret
 from ppcd.smpp.body import WireQuirks
@@ -10,6 +12,9 @@ from ppcd.smpp.settings import BackoffSettings, LinkSettings, TlsSettings
 from ppcd.smpp.status import Advice, Status
 
 __all__ = ["link_settings", "status_number"]
+
+#: Well below the lease of a prompt job that was begun.
+QUEUE_S: Final = 20.0
 
 
 def link_settings(name: str, link: Link, password: Secret) -> LinkSettings:
@@ -27,6 +32,8 @@ def link_settings(name: str, link: Link, password: Secret) -> LinkSettings:
         address_range=link.address_range,
         window_max=link.window_max,
         queue_max=link.queue_max,
+        # A text that waits longer is left to whoever takes the job over when its lease ends.
+        queue_s=QUEUE_S,
         rate_max=link.rate_max,
         connect_timeout_s=link.connect_timeout_s,
         session_init_s=link.session_init_s,

@@ -52,7 +52,7 @@ _UK: Final = {
         "{merchant}[, {description}], {amount} {currency}[. {reason}]"
     ),
     Kind.LATE_YES: (
-        "Час вийшов, нічого не списано: {merchant}[, {description}], {amount} {currency}"
+        "Оплату закрито, нічого не списано: {merchant}[, {description}], {amount} {currency}"
     ),
     Kind.LATE_NO: (
         "Оплата вже обробляється, скасувати її не можна: {merchant}, {amount} {currency}. "
@@ -75,7 +75,7 @@ _RU: Final = {
         "{merchant}[, {description}], {amount} {currency}[. {reason}]"
     ),
     Kind.LATE_YES: (
-        "Время истекло, ничего не списано: {merchant}[, {description}], {amount} {currency}"
+        "Оплата закрыта, ничего не списано: {merchant}[, {description}], {amount} {currency}"
     ),
     Kind.LATE_NO: (
         "Оплата уже обрабатывается, отменить её нельзя: {merchant}, {amount} {currency}. "
@@ -97,7 +97,7 @@ _EN: Final = {
         "{merchant}[, {description}], {amount} {currency}[. {reason}]"
     ),
     Kind.LATE_YES: (
-        "Time is over, nothing was charged: {merchant}[, {description}], {amount} {currency}"
+        "Payment closed, nothing was charged: {merchant}[, {description}], {amount} {currency}"
     ),
     Kind.LATE_NO: (
         "The payment is already under way and can't be stopped: {merchant}, "

@@ -72,7 +72,7 @@ def render(kind: Kind, language: str, **changed: str | None) -> str:
             "ru",
             "Оплата не прошла, ничего не списано: GameX, 250 gold, 25,00 грн",
         ),
-        (Kind.LATE_YES, "ru", "Время истекло, ничего не списано: GameX, 250 gold, 25,00 грн"),
+        (Kind.LATE_YES, "ru", "Оплата закрыта, ничего не списано: GameX, 250 gold, 25,00 грн"),
         (
             Kind.LATE_NO,
             "ru",

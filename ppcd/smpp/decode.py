@@ -28,6 +28,8 @@ DeliverRow: TypeAlias = tuple[int, bytes, bytes, int, int, bytes, bytes, bytes]
 _read_head: Final = struct.Struct(">IQI").unpack_from  # length; command_id and status; sequence
 _read_length: Final = struct.Struct(">I").unpack_from
 _HOT: Final = Command.DELIVER_SM << 32
+# Reading a member off its enum takes longer than filling a slot.
+_DELIVER_SM: Final = Command.DELIVER_SM
 #: TLVs of so many octets are few enough without being counted.
 _TLVS_HOT_MAX: Final = 4 * TLV_COUNT_MAX
 
@@ -41,7 +43,7 @@ class _Delivered(Pdu):
     __slots__ = ("_row",)
 
     def __init__(self, row: DeliverRow) -> None:
-        self.command = Command.DELIVER_SM
+        self.command = _DELIVER_SM
         self.status = 0
         self.sequence = row[0]
         self.body = row[7]

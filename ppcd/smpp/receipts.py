@@ -108,6 +108,16 @@ class Receipt:
         return not self.is_intermediate and self.state in FINAL_STATES
 
 
+# Reading a member off its enum takes longer than looking for its TLV.
+_RECEIPT: Final = MessageType.RECEIPT
+_NORMAL: Final = MessageType.NORMAL
+_INTERMEDIATE: Final = MessageType.INTERMEDIATE_NOTIFICATION
+_MESSAGE_ID: Final = Tag.RECEIPTED_MESSAGE_ID
+_STATE: Final = Tag.MESSAGE_STATE
+_NETWORK_ERROR: Final = Tag.NETWORK_ERROR_CODE
+_REFERENCE: Final = Tag.USER_MESSAGE_REFERENCE
+
+
 def parse_receipt(pdu: Pdu, *, zone: tzinfo = UTC, any_type: bool = False) -> Receipt | None:
     """The receipt in a deliver_sm or data_sm, None if its esm_class says that it is none.
 
@@ -117,18 +127,18 @@ def parse_receipt(pdu: Pdu, *, zone: tzinfo = UTC, any_type: bool = False) -> Re
     """
     kind = message_type(pdu.esm_class)
     items = None
-    if any_type and kind == MessageType.NORMAL:
+    if any_type and kind == _NORMAL:
         items = _read_text(pdu)
         if "id" not in items or "stat" not in items:
             return None
-    elif kind not in (MessageType.RECEIPT, MessageType.INTERMEDIATE_NOTIFICATION):
+    elif kind not in (_RECEIPT, _INTERMEDIATE):
         return None
     if items is None:
         items = _read_text(pdu)
     tlvs = pdu.tlvs
-    message_id = tlvs.string(Tag.RECEIPTED_MESSAGE_ID)
-    number = tlvs.integer(Tag.MESSAGE_STATE)
-    network = tlvs.raw(Tag.NETWORK_ERROR_CODE) or b""
+    message_id = tlvs.string(_MESSAGE_ID)
+    number = tlvs.integer(_STATE)
+    network = tlvs.raw(_NETWORK_ERROR) or b""
     return Receipt(
         message_id=message_id.decode("latin-1") if message_id else items.get("id", ""),
         state=_state(str(number) if number is not None else items.get("stat", "")),
@@ -138,8 +148,8 @@ def parse_receipt(pdu: Pdu, *, zone: tzinfo = UTC, any_type: bool = False) -> Re
         network_error=(network[0], int.from_bytes(network[1:], "big"))
         if len(network) == 3
         else None,
-        user_message_reference=tlvs.integer(Tag.USER_MESSAGE_REFERENCE),
-        is_intermediate=kind == MessageType.INTERMEDIATE_NOTIFICATION,
+        user_message_reference=tlvs.integer(_REFERENCE),
+        is_intermediate=kind == _INTERMEDIATE,
         zone=zone,
     )
 

@@ -82,6 +82,12 @@ _BY_SPECIFICATION: Final[Mapping[int, Alphabet]] = MappingProxyType(
     }
 )
 
+# Reading a member off its enum takes longer than most of what is done with it here.
+_GSM0338: Final = _A.GSM0338
+_GSM0338_PACKED: Final = _A.GSM0338_PACKED
+_UCS2: Final = _A.UCS2
+_BINARY: Final = _A.BINARY
+
 
 def alphabet_of(
     data_coding: int,
@@ -103,14 +109,14 @@ def alphabet_of(
     if data_coding < 0x80:
         if data_coding & 0x20:
             return None  # compressed
-        return (_A.GSM0338, _A.BINARY, _A.UCS2, None)[data_coding >> 2 & 3]
+        return (_GSM0338, _BINARY, _UCS2, None)[data_coding >> 2 & 3]
     if data_coding < 0xC0:
         return None
     if data_coding < 0xE0:
-        return _A.GSM0338
+        return _GSM0338
     if data_coding < 0xF0:
-        return _A.UCS2
-    return _A.BINARY if data_coding & 0x04 else _A.GSM0338
+        return _UCS2
+    return _BINARY if data_coding & 0x04 else _GSM0338
 
 
 def decode_text(
@@ -126,11 +132,11 @@ def decode_text(
     `fill_bits` stand between a UDH and packed septets (`ppcd.smpp.udh.fill_bits`).
     """
     alphabet = alphabet_of(data_coding, default=default, overrides=overrides)
-    if alphabet is None or alphabet is _A.BINARY:
+    if alphabet is None or alphabet is _BINARY:
         raise TextError(f"data_coding {data_coding:#04x} is no text here")
-    if alphabet is _A.GSM0338:
+    if alphabet is _GSM0338:
         return decode_gsm(data)
-    if alphabet is _A.GSM0338_PACKED:
+    if alphabet is _GSM0338_PACKED:
         return decode_gsm(unpack_septets(data, fill_bits=fill_bits))
     try:
         return _DECODERS[alphabet](data)[0]
@@ -152,7 +158,7 @@ def resolve(text: str, alphabet: str = "auto", *, default: str = Alphabet.GSM033
     if alphabet != "auto":
         return Alphabet(alphabet)
     chosen = Alphabet(default)
-    return chosen if _carries(chosen, text) else _A.UCS2
+    return chosen if _carries(chosen, text) else _UCS2
 
 
 def encode_text(text: str, alphabet: str = "auto", *, default: str = Alphabet.GSM0338) -> Encoded:
@@ -162,11 +168,11 @@ def encode_text(text: str, alphabet: str = "auto", *, default: str = Alphabet.GS
     """
     chosen = resolve(text, alphabet, default=default)
     data_coding = 0 if chosen == default else _DATA_CODINGS[chosen]
-    if chosen is _A.GSM0338:
+    if chosen is _GSM0338:
         return Encoded(data_coding, encode_gsm(text))
-    if chosen is _A.GSM0338_PACKED:
+    if chosen is _GSM0338_PACKED:
         return Encoded(data_coding, pack_septets(encode_gsm(text)))
-    if chosen is _A.BINARY:
+    if chosen is _BINARY:
         raise TextError("text can't be sent as binary")
     try:
         return Encoded(data_coding, text.encode(_CODECS[chosen]))
@@ -176,7 +182,7 @@ def encode_text(text: str, alphabet: str = "auto", *, default: str = Alphabet.GS
 
 
 def _carries(alphabet: Alphabet, text: str) -> bool:
-    if alphabet in (_A.GSM0338, _A.GSM0338_PACKED):
+    if alphabet in (_GSM0338, _GSM0338_PACKED):
         return gsm_units(text) is not None
     try:
         text.encode(_CODECS[alphabet])

@@ -195,12 +195,13 @@ class HttpBillingSettings(_Section):
     timeout_s: float = Field(
         default=10,
         gt=0,
-        le=300,
+        le=45,
         description="Seconds for an answer; after them the outcome is unknown. Too short: many "
-        "charges in doubt. Too long: a hanging billing system keeps its connections busy.",
+        "charges in doubt. Too long: a hanging billing system keeps its connections busy. Never "
+        "longer than a node's work is its own, a minute.",
     )
     connect_timeout_s: float = Field(
-        default=5, gt=0, le=60, description="Seconds to connect; after them nothing was sent."
+        default=5, gt=0, le=10, description="Seconds to connect; after them nothing was sent."
     )
     connections_max: int = Field(
         default=8, ge=1, le=1000, description="Connections kept open, so also debits at once."

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from ppcd.cli.failure import USAGE, Failed
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """The configuration named by --config. Raises Failed with all its problems."""
+    if not Path(args.config).exists():
+        raise Failed(f"there is no {args.config}: say --config FILE", exit_code=USAGE)
     try:
         return load(args.config)
     except ConfigurationError as exc:

@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(args)
     except Failed as exc:
         for line in exc.lines:
-            print(f"ppcd: {line}", file=sys.stderr)
+            # One line each, also where a library's message has several.
+            print(f"ppcd: {' '.join(line.split())}", file=sys.stderr)
         return exc.exit_code
     except BrokenPipeError:
         return 1

@@ -50,9 +50,16 @@ class Control:
         adapter = str(arguments.get("adapter") or "")
         self._check(kind, partner, adapter)
         press = registers.pause if command == "pause" else registers.resume
+        lanes = self._node.lanes
         try:
-            changed = await self._node.lanes.run(press, kind=kind, partner=partner, adapter=adapter)
+            if partner:  # a misspelt name would stop nobody, and say that it did
+                await lanes.run(registers.partner_named, partner)
+            changed = await lanes.run(press, kind=kind, partner=partner, adapter=adapter)
             await self._node.work.learn_pauses()
+        except registers.Unknown as exc:
+            raise AdminError(
+                f"there is no partner {partner!r}: `ppcd partner list` shows all"
+            ) from exc
         except StoreError as exc:
             raise AdminError(f"the database does not answer: {exc}") from exc
         log.warn(

@@ -151,11 +151,13 @@ def test_a_database_that_is_away_is_one_line(
         code, _, err = run(*command)
         assert code == 1
         assert "no connection" in err
+        assert err.count("\n") == 1
 
 
 def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-config", "--config", "/nowhere/ppcd.yaml"]) == 2
-    assert "/nowhere/ppcd.yaml" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said == "ppcd: there is no /nowhere/ppcd.yaml: say --config FILE\n"
 
 
 def test_a_good_configuration_is_ok(run: Run) -> None:

@@ -102,6 +102,9 @@ def test_the_stop_buttons_hold_prompts_and_debits(world: World, phone: str) -> N
     assert "no adapter 'other'" in world.node.run_command(
         "pause", "debits", "--adapter", "other", expect=2
     )
+    assert "no partner 'othr'" in world.node.run_command(
+        "pause", "prompts", "--partner", "othr", expect=2
+    )
     assert status["links"][0]["state"] == "bound"
 
 

@@ -21,7 +21,7 @@ environment() {
     }
     # The tests' list contains the other one, so that an environment made for the tests serves both.
     if _current "$lock" || _current requirements-test.lock; then return 0; fi
-    echo "preparing .venv from scripts/$lock (once)" >&2
+    echo "preparing .venv from scripts/$lock (once, takes a minute or two)" >&2
     [ -x "$bin/python" ] || python3 -m venv .venv || {
         echo "python3 cannot make a virtual environment here: install python3-venv" >&2
         exit 2

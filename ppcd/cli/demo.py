@@ -217,7 +217,8 @@ class _Demo:
         try:
             await self._outside.start()
         except CannotListenError as exc:
-            raise Failed(f"{exc}; say --http HOST:PORT for another address") from exc
+            why = str(exc).rstrip(".")
+            raise Failed(f"{why}; say --http HOST:PORT for another address") from exc
         partner_port, operations_port = (
             await _free_port(self._reactor),
             await _free_port(self._reactor),
@@ -233,6 +234,7 @@ class _Demo:
         print(f"metrics and health at {operations}/metrics", file=sys.stderr)
         print(f"the node's log is {self._data / 'node.log'}", file=sys.stderr)
         print(f"its configuration is {self._config}", file=sys.stderr)
+        print("Ctrl-C ends the demo", file=sys.stderr)
         print(f"ready {self._outside.url}", flush=True)
 
     def _write_config(self, addresses: Addresses, partner_port: int, operations_port: int) -> None:

@@ -36,6 +36,8 @@ TRACEBACK_LENGTH_MAX: Final = 8000
 SEVERITY: Final = {"debug": 0, "info": 1, "warn": 2, "error": 3, "critical": 4}
 #: Twisted's own chatter (factories that start and stop) is worth a line only when it warns.
 QUIET: Final[Mapping[str, str]] = {"twisted": "warn", "log_legacy": "warn"}
+#: A list of what happened has every line, however alike: who wants fewer sets its level.
+WHOLE: Final = frozenset({"ppcd.access"})
 #: Values whose masked form stands for them in the message too.
 PLAIN: Final = (str, int, Mapping, list, tuple, set, frozenset)
 #: What Twisted adds to events for its older log; none of it is a field of ours.
@@ -163,7 +165,8 @@ class LogObserver:
         with self._lock:
             for (where, text), count in self._repeats.ended():
                 self._emit(_summary(event, where, text, count))
-            if self._repeats.admit((namespace, str(event.get("log_format")))):
+            whole = namespace in WHOLE
+            if whole or self._repeats.admit((namespace, str(event.get("log_format")))):
                 self._emit(_record(event, level.name, namespace))
                 if self._metrics is not None:
                     self._metrics.log_events.child(level.name).add()

@@ -153,6 +153,14 @@ def test_repeats_are_limited_and_counted():
     assert it.metrics.log_events.child("warn").value == 52
 
 
+def test_the_access_log_is_whole():
+    it = Log()
+    access = Logger(namespace="ppcd.access", observer=it.observer)
+    for n in range(60):
+        access.info("{method} {route}", method="GET", route="/x", n=n)
+    assert len(it.lines) == 60
+
+
 def test_repeats_forget_nobody_s_first_event():
     repeats = Repeats(lambda: 0, burst=1, keys_max=2)
     assert [repeats.admit(("a", str(n))) for n in (1, 2, 3, 3)] == [True] * 4

@@ -1,0 +1,299 @@
+"""What the SMSC delivers: sorted by type, decoded, and answered when it is recorded."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from ppcd.flow.ports import DeliveryReceipt, Mo
+from ppcd.metrics import Metrics
+from ppcd.smpp import (
+    ESM_UDHI,
+    Accepted,
+    LinkState,
+    MessageState,
+    MessageType,
+    Refused,
+    Status,
+    Tag,
+    build_receipt_text,
+    deliver_sm,
+)
+from ppcd.sms.dialect import Dialect, LocalPrefix
+from ppcd.sms.inbound import LinksInbound
+from ppcd.store.failures import NotApplied
+from tests.conftest import Criticals
+from tests.smpp.links import Scene
+
+YES = "ДА".encode("utf-16-be")
+DIALECT = Dialect(
+    local_prefix=LocalPrefix(country_code="380", trunk_prefix="0"), alphabets={8: "ucs2"}
+)
+
+
+class Replies:
+    """Records answers; says what it is told to."""
+
+    def __init__(self) -> None:
+        self.heard: list[Mo] = []
+        self.refused: set[int] = set()
+        self.waits: Deferred[None] | None = None
+        self.trouble: Exception | None = None
+
+    async def receive(self, batch: Sequence[Mo]) -> list[bool]:
+        if self.waits is not None:
+            await self.waits
+        if self.trouble is not None:
+            raise self.trouble
+        self.heard.extend(batch)
+        return [number not in self.refused for number in range(len(batch))]
+
+
+class House:
+    """A real link with the inbound side behind it, and the SMSC's side in hand."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.scene = Scene(**settings)
+        self.replies = Replies()
+        self.receipts: list[DeliveryReceipt] = []
+        self.receipts_trouble: Exception | None = None
+        self.metrics = Metrics()
+        self.inbound = LinksInbound(
+            dialects={"acme": DIALECT},
+            replies=self.replies,
+            receipts=self._receive,
+            clock=self.scene.network,
+            metrics=self.metrics,
+        )
+        self.scene.app.received = self.inbound.received  # type: ignore[method-assign]
+        self.scene.up()
+
+    async def _receive(self, batch: Sequence[DeliveryReceipt]) -> None:
+        if self.receipts_trouble is not None:
+            raise self.receipts_trouble
+        self.receipts.extend(batch)
+
+    def deliver(self, *messages: dict[str, Any]) -> list[int | None]:
+        """The SMSC delivers these at once; the command_status of each answer, None: none yet."""
+        answers: list[int | None] = [None] * len(messages)
+        for number, message in enumerate(messages):
+
+            def answered(answer: object, number: int = number) -> None:
+                if isinstance(answer, Accepted):
+                    answers[number] = 0
+                elif isinstance(answer, Refused):
+                    answers[number] = answer.status
+
+            pdu = deliver_sm(**an_mo(**message))
+            self.scene.smsc.peer.send(pdu).addCallback(answered)
+        self.scene.network.turn()
+        return answers
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    house = House()
+    yield house
+    house.scene.down()
+
+
+def an_mo(**changes: Any) -> dict[str, Any]:
+    return {
+        "source_addr": b"380971234567",
+        "source_addr_ton": 1,
+        "destination_addr": b"717104",
+        "short_message": YES,
+        "data_coding": 8,
+        **changes,
+    }
+
+
+def a_receipt(**changes: Any) -> dict[str, Any]:
+    now = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+    text = build_receipt_text(
+        message_id="id-7",
+        submitted_at=now,
+        done_at=now,
+        state=MessageState.UNDELIVERABLE,
+        error="001",
+    )
+    return {
+        "esm_class": MessageType.RECEIPT,
+        "short_message": text,
+        "data_coding": 0,
+        **changes,
+    }
+
+
+# --- what a message is ------------------------------------------------------------------------
+
+
+def test_an_answer_is_handed_on_as_it_was_sent(house: House) -> None:
+    assert house.deliver({}) == [Status.ESME_ROK]
+    [mo] = house.replies.heard
+    assert mo.msisdn is not None
+    assert mo.msisdn.digits == "380971234567"
+    assert (mo.link, mo.address, mo.text, mo.raw) == ("acme", "717104", "ДА", YES)
+    assert (mo.data_coding, mo.esm_class, mo.part) == (8, 0, False)
+
+
+def test_numbers_are_completed_and_addresses_freed_of_their_plus(house: House) -> None:
+    house.deliver(
+        {"source_addr": b"0971234567", "source_addr_ton": 2, "destination_addr": b"+717104"},
+        {"source_addr": b"Bank", "source_addr_ton": 5},
+    )
+    first, second = house.replies.heard
+    assert first.msisdn is not None
+    assert (first.msisdn.digits, first.address) == ("380971234567", "717104")
+    assert second.msisdn is None
+
+
+def test_a_receipt_is_no_answer_whatever_its_text_says(house: House) -> None:
+    assert house.deliver(a_receipt()) == [Status.ESME_ROK]
+    assert house.replies.heard == []
+    [receipt] = house.receipts
+    assert (receipt.link, receipt.message_id, receipt.state) == ("acme", "id-7", "undeliverable")
+    assert receipt.error == "001"
+    assert receipt.msisdn is not None
+    assert house.metrics.receipts.child("undeliverable").value == 1
+
+
+def test_an_answer_that_looks_like_a_receipt_is_an_answer(house: House) -> None:
+    house.deliver(a_receipt(esm_class=0))
+    assert house.receipts == []
+    [mo] = house.replies.heard
+    assert mo.text is not None
+    assert mo.text.startswith("id:id-7")
+
+
+@pytest.mark.parametrize(
+    "esm_class",
+    [
+        MessageType.DELIVERY_ACKNOWLEDGEMENT,
+        MessageType.USER_ACKNOWLEDGEMENT,
+        MessageType.CONVERSATION_ABORT,
+        MessageType.INTERMEDIATE_NOTIFICATION,
+        0x0C,
+        0x3C,
+    ],
+)
+def test_other_types_confirm_nothing_and_are_taken(house: House, esm_class: int) -> None:
+    assert house.deliver({"esm_class": esm_class}) == [Status.ESME_ROK]
+    assert house.replies.heard == []
+    assert house.receipts == []
+
+
+def test_a_receipt_that_names_no_message_is_taken_and_forgotten(house: House) -> None:
+    nameless = a_receipt(short_message=b"stat:UNDELIV")
+    assert house.deliver(nameless) == [Status.ESME_ROK]
+    assert house.receipts == []
+
+
+def test_a_receipts_tlvs_count(house: House) -> None:
+    tlvs = [(Tag.RECEIPTED_MESSAGE_ID, b"id-9\0"), (Tag.MESSAGE_STATE, 2)]
+    house.deliver(a_receipt(short_message=b"", tlvs=tlvs))
+    [receipt] = house.receipts
+    assert (receipt.message_id, receipt.state) == ("id-9", "delivered")
+
+
+# --- text -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"short_message": b"\x04", "data_coding": 8},
+        {"short_message": b"\xd8\x00", "data_coding": 8},
+        {"short_message": YES, "data_coding": 245},
+        {"short_message": b"\x1e\x03", "esm_class": ESM_UDHI},
+        {"short_message": b"", "esm_class": ESM_UDHI},
+    ],
+)
+def test_what_cannot_be_read_is_handed_on_without_text(
+    house: House, message: dict[str, Any]
+) -> None:
+    assert house.deliver(message) == [Status.ESME_ROK]
+    [mo] = house.replies.heard
+    assert mo.text is None
+    assert mo.raw == message["short_message"]
+
+
+def test_a_part_of_a_long_message_says_so(house: House) -> None:
+    tlvs = [
+        (Tag.SAR_MSG_REF_NUM, 7),
+        (Tag.SAR_TOTAL_SEGMENTS, 2),
+        (Tag.SAR_SEGMENT_SEQNUM, 1),
+    ]
+    house.deliver(
+        {"short_message": b"\x05\x00\x03\x07\x02\x01" + YES, "esm_class": ESM_UDHI},
+        {"tlvs": tlvs},
+        {"short_message": b"\x05\x00\x03\x07\x01\x01" + YES, "esm_class": ESM_UDHI},
+    )
+    assert [(mo.part, mo.text) for mo in house.replies.heard] == [
+        (True, "ДА"),
+        (True, "ДА"),
+        (False, "ДА"),
+    ]
+
+
+def test_a_payload_in_a_tlv_is_the_message(house: House) -> None:
+    house.deliver({"short_message": b"", "tlvs": [(Tag.MESSAGE_PAYLOAD, YES)]})
+    [mo] = house.replies.heard
+    assert (mo.text, mo.raw) == ("ДА", YES)
+
+
+# --- answers to the SMSC ----------------------------------------------------------------------
+
+
+def test_nothing_is_acknowledged_before_it_is_recorded(house: House) -> None:
+    house.replies.waits = waiting = Deferred[None]()
+    answers = house.deliver({}, {})
+    assert answers == [None, None]
+    assert house.metrics.replies_unacknowledged.child().value == 2
+    drained: list[None] = []
+    house.inbound.drained().addCallback(drained.append)
+    assert drained == []
+    house.replies.waits = None
+    waiting.callback(None)
+    house.scene.network.turn()
+    assert answers == [0, 0]
+    assert drained == [None]
+    assert house.metrics.reply_ack_seconds.child().count >= 1
+    house.inbound.drained().addCallback(drained.append)
+    assert drained == [None, None]
+
+
+def test_each_of_a_mixed_batch_has_its_own_answer(house: House) -> None:
+    house.replies.refused = {1}
+    house.receipts_trouble = NotApplied("down")
+    answers = house.deliver(a_receipt(), {}, {}, {"esm_class": MessageType.USER_ACKNOWLEDGEMENT})
+    assert answers.count(Status.ESME_RSYSERR) >= 2
+    assert answers[0] == Status.ESME_RSYSERR
+    assert answers[3] == Status.ESME_ROK
+
+
+def test_not_now_is_said_as_the_smsc_understands_it() -> None:
+    house = House(not_now_status=Status.ESME_RX_T_APPN)
+    house.replies.refused = {0}
+    assert house.deliver({}) == [Status.ESME_RX_T_APPN]
+    house.scene.down()
+
+
+def test_where_no_status_says_not_now_the_link_is_dropped_instead() -> None:
+    house = House(not_now_status=None)
+    assert house.deliver({}) == [0]
+    house.replies.refused = {0}
+    assert house.deliver({}) == [None]
+    assert house.scene.link.state is not LinkState.BOUND
+    house.scene.down()
+
+
+def test_a_bug_acknowledges_nothing(house: House, criticals: Criticals) -> None:
+    house.replies.trouble = KeyError("bug")
+    assert house.deliver({}) == [Status.ESME_RSYSERR]
+    [logged] = criticals.take()
+    assert "a batch could not be recorded" in logged
+    house.replies.trouble = None
+    assert house.deliver({}) == [0]

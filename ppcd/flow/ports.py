@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ppcd.charge.debit import Abilities, DebitAnswer, DebitOrder, QueryAnswer
 from ppcd.charge.msisdn import Msisdn
@@ -67,12 +67,15 @@ class Carrier(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Mo:
-    """What a phone sent, decoded. `text` is None where the bytes say nothing readable."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What a phone sent, decoded, apart from which phone it was.
+
+    Thousands say the same: whoever receives keeps one of each, and what is known of it is found by
+    its identity. `text` is None where the bytes say nothing readable.
+    """
 
     link: str
-    msisdn: Msisdn | None
     address: str
     text: str | None
     raw: bytes
@@ -80,6 +83,16 @@ class Mo:
     esm_class: int
     #: One of several parts: never an answer, whatever it says.
     part: bool
+
+
+class Mo(NamedTuple):
+    """A message from a phone. `msisdn` is its number, None where the sender has none.
+
+    A tuple of plain values, for they come in floods. Never to be logged: the number is in full.
+    """
+
+    said: Said
+    msisdn: int | None
 
 
 @dataclass(frozen=True, slots=True)

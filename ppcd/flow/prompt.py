@@ -143,8 +143,7 @@ class Prompts:
                 msisdn=Msisdn.from_digits(str(job.msisdn)),
                 text=text,
                 validity_s=go.left_s,
-                # Another one for each text: a phone joins segments by it.
-                reference=job.charge_id + job.prompt_no,
+                reference=job.charge_id,
             )
         )
         following, delay_s = decide(sent, attempt=go.attempt)

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from operator import attrgetter
 
 from twisted.logger import Logger
 
 from ppcd.charge.consequence import Effect
 from ppcd.charge.reading import Reader, Reading, Verdict
-from ppcd.flow.ports import LEASE_S, Ids, Mo, Offers
+from ppcd.flow.ports import LEASE_S, Ids, Mo, Offers, Said
 from ppcd.metrics import Metrics
 from ppcd.store import replies, second_look
 from ppcd.store.batcher import Batcher
@@ -24,10 +25,10 @@ from ppcd.store.sql import Cursor
 
 log = Logger(namespace="ppcd.flow.reply")
 
-#: Bodies whose verdict is remembered: «ДА» comes in a few dozen spellings.
-READINGS_CACHED = 4096
-#: Longer texts are read each time; nobody says yes in so many words.
-CACHED_LENGTH_MAX = 32
+#: Messages that are remembered with what they mean: «ДА» comes in a few dozen spellings.
+UNDERSTOOD_MAX = 4096
+#: Verdicts that can decide a charge at once.
+CLEAR = frozenset({Verdict.YES, Verdict.NO, Verdict.STOP})
 
 UNREADABLE = Reading(Verdict.UNCLEAR, None, "unreadable")
 SEVERAL_PARTS = Reading(Verdict.UNCLEAR, None, "several_parts")
@@ -63,8 +64,8 @@ class Replies:
         when it comes over a link of the address's route.
         """
         self._rules = rules
-        self._reader: Reader | None = None
-        self._read_short: Callable[[str], Reading] = self._read_long
+        self._understood_by: tuple[object, object] | None = None
+        self._understand = lru_cache(maxsize=UNDERSTOOD_MAX)(self._understand_anew)
         self._address_numbers = address_numbers
         self._untrusted = untrusted
         self._offers = offers
@@ -76,7 +77,7 @@ class Replies:
             size_max=2000,
             lanes_max=3,
             waiting_max=50_000,
-            key=_key_of,
+            key=attrgetter("key"),
             retry_unknown=True,
         )
         self._look_again: Batcher[NewReply, Settled] = Batcher(
@@ -93,47 +94,62 @@ class Replies:
 
         False: the store could not say so in time; the SMSC must send it again.
         """
-        done: dict[int, Settled] = {}
+        settled: dict[int, Settled] = {}
         new: list[NewReply] = []
         try:
             await self._ids.ensure(len(batch))
-            ids = self._ids.take(len(batch))
-            new = [self._read(mo, reply_id) for mo, reply_id in zip(batch, ids, strict=True)]
+            new = self._read(batch, self._ids.take(len(batch)))
             self._count(new)
-            trusted = [r for r in new if r.link not in self._untrusted]
-            settled = await self._confirm.submit(trusted)
-            done |= {r.reply_id: s for r, s in zip(trusted, settled, strict=True) if s is not None}
-            self._hand_on(done.values())
-            rest = [r for r in new if r.reply_id not in done]
+            clear = [
+                r
+                for r in new
+                if r.key is not None and r.verdict in CLEAR and r.link not in self._untrusted
+            ]
+            done = await self._confirm.submit(clear)
+            settled = {r.reply_id: s for r, s in zip(clear, done, strict=True) if s is not None}
+            self._hand_on(settled.values())
+            rest = [r for r in new if r.reply_id not in settled]
             looked = await self._look_again.submit(rest)
-            again = {r.reply_id: s for r, s in zip(rest, looked, strict=True)}
-            self._hand_on(again.values())
-            done |= again
+            self._hand_on(looked)
+            settled |= zip((r.reply_id for r in rest), looked, strict=True)
         except StoreError as exc:
             log.warn(
                 "{count} replies are not acknowledged, the SMSC is to send them again: {why}",
-                count=len(batch) - len(done),
+                count=len(batch) - len(settled),
                 why=str(exc),
             )
-        return [r.reply_id in done for r in new] or [False] * len(batch)
+        return [r.reply_id in settled for r in new] or [False] * len(batch)
 
-    def _read(self, mo: Mo, reply_id: int) -> NewReply:
-        number = self._address_numbers().get((mo.link, mo.address))
-        reading = self._reading(mo)
-        msisdn = None if mo.msisdn is None else int(mo.msisdn.digits)
-        key = None if msisdn is None or number is None else awaiting_key(msisdn, number)
-        return NewReply(
-            reply_id=reply_id,
-            key=key,
-            msisdn=msisdn,
-            address=mo.address,
-            link=mo.link,
-            raw=mo.raw,
-            data_coding=mo.data_coding,
-            esm_class=mo.esm_class,
-            verdict=reading.verdict.value,
-            number=reading.number,
-            rule=reading.rule,
+    def _read(self, batch: Sequence[Mo], ids: Sequence[int]) -> list[NewReply]:
+        rules = (self._rules().reader, self._address_numbers())
+        if rules != self._understood_by:  # others are in force than when it was understood
+            self._understood_by = rules
+            self._understand.cache_clear()
+        new = []
+        for (said, msisdn), reply_id in zip(batch, ids, strict=True):
+            number, evidence = self._understand(said)
+            key = None if msisdn is None or number is None else awaiting_key(msisdn, number)
+            new.append(NewReply._make((reply_id, key, msisdn, *evidence)))
+        return new
+
+    def _understand_anew(self, said: Said) -> tuple[int | None, tuple[object, ...]]:
+        """The number of the address it was sent to, and the part of NewReply behind the number."""
+        number = self._address_numbers().get((said.link, said.address))
+        if said.text is None:
+            reading = UNREADABLE
+        elif said.part:
+            reading = SEVERAL_PARTS
+        else:
+            reading = self._rules().reader.read(said.text)
+        return number, (
+            said.address,
+            said.link,
+            said.raw,
+            said.data_coding,
+            said.esm_class,
+            reading.verdict.value,
+            reading.number,
+            reading.rule,
         )
 
     def _first_look(
@@ -157,22 +173,6 @@ class Replies:
             lease_s=LEASE_S if self._offers.wants_prompts() else 0,
             repeat=repeat,
         )
-
-    def _read_long(self, text: str) -> Reading:
-        return self._rules().reader.read(text)
-
-    def _reading(self, mo: Mo) -> Reading:
-        if mo.text is None:
-            return UNREADABLE
-        if mo.part:
-            return SEVERAL_PARTS
-        if len(mo.text) > CACHED_LENGTH_MAX:
-            return self._read_long(mo.text)
-        reader = self._rules().reader
-        if reader is not self._reader:  # other words are in force than the cache was filled by
-            self._reader = reader
-            self._read_short = lru_cache(maxsize=READINGS_CACHED)(reader.read)
-        return self._read_short(mo.text)
 
     def _count(self, new: Sequence[NewReply]) -> None:
         for verdict, count in Counter(r.verdict for r in new).items():

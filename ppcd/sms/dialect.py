@@ -6,10 +6,13 @@ form the SMSC uses. Refuses to guess: what the rules don't cover is no subscribe
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from ppcd.charge.msisdn import InvalidMsisdn, Msisdn
 from ppcd.smpp import Advice, Npi, Ton
 from ppcd.smpp.receipts import IdBase
+
+ZERO: Final = ord("0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,20 @@ class Dialect:
     dest_npi: int = Npi.ISDN
     local_prefix: LocalPrefix | None = None
     advice: Mapping[int, Advice] = field(default_factory=dict)
+
+    def digits(self, address: bytes, ton: int) -> int | None:
+        """The subscriber's number as an integer, None for what is none."""
+        # What nearly every SMSC sends, judged without making anything of it first.
+        if (
+            self.local_prefix is None
+            and ton != Ton.ALPHANUMERIC
+            and 5 <= len(address) <= 15
+            and address.isdigit()
+            and address[0] != ZERO
+        ):
+            return int(address)
+        msisdn = self.msisdn(address, ton)
+        return None if msisdn is None else msisdn.as_int
 
     def msisdn(self, address: bytes, ton: int) -> Msisdn | None:
         """The subscriber's number, None for what is none (a short code, a name, a broken one)."""

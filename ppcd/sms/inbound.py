@@ -5,16 +5,19 @@ is asked for again. Refuses to read words.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ppcd.flow.background import background
-from ppcd.flow.ports import DeliveryReceipt, Mo
+from ppcd.flow.ports import DeliveryReceipt, Mo, Said
 from ppcd.metrics import Metrics
 from ppcd.smpp import (
+    DeliverRows,
     Inbox,
     Link,
     MessageType,
@@ -33,6 +36,10 @@ from ppcd.sms.dialect import Dialect
 from ppcd.store.failures import StoreError
 
 log = Logger(namespace="ppcd.sms.inbound")
+
+#: Messages that are remembered decoded, and how long they may be: a yes is short.
+SAID_MAX: Final = 4096
+PLAIN_OCTETS_MAX: Final = 64
 
 
 class Answers(Protocol):
@@ -53,7 +60,7 @@ class LinksInbound:
         clock: IReactorTime,
         metrics: Metrics,
     ) -> None:
-        self._dialects = dialects
+        self._ears = {link: _Ear(link, dialect) for link, dialect in dialects.items()}
         self._replies = replies
         self._receipts = receipts
         self._clock = clock
@@ -77,7 +84,7 @@ class LinksInbound:
 
     async def _take(self, link: Link, batch: Inbox) -> None:
         try:
-            recorded = await self._record(link, batch.pdus)
+            recorded = await self._record(link, batch)
         except Exception:
             # Whatever it was, nothing may be acknowledged that is not recorded.
             log.failure("link {link}: a batch could not be recorded", link=link.name)
@@ -96,28 +103,19 @@ class LinksInbound:
             for deferred in idle:
                 deferred.callback(None)
 
-    async def _record(self, link: Link, pdus: Sequence[Pdu]) -> list[bool]:
+    async def _record(self, link: Link, batch: Inbox) -> list[bool]:
         """For each message whether it may be acknowledged."""
-        dialect = self._dialects[link.name]
-        recorded = [True] * len(pdus)
-        answers: list[tuple[int, Mo]] = []
-        receipts: list[tuple[int, DeliveryReceipt]] = []
-        for position, pdu in enumerate(pdus):
-            # One value, not single bits: a subscriber's message is type 0 and nothing else is.
-            kind = message_type(pdu.esm_class)
-            if kind == MessageType.NORMAL:
-                answers.append((position, _mo(link.name, pdu, dialect)))
-            elif kind == MessageType.RECEIPT:
-                receipt = _receipt(link.name, pdu, dialect)
-                if receipt is not None:
-                    receipts.append((position, receipt))
-        if receipts:
-            ok = await self._record_receipts(link.name, [receipt for _, receipt in receipts])
-            for position, _ in receipts:
+        heard = self._ears[link.name].hear(batch.runs)
+        if len(heard.answers) == len(batch):
+            return await self._replies.receive(heard.answers)
+        recorded = [True] * len(batch)
+        if heard.receipts:
+            ok = await self._record_receipts(link.name, heard.receipts)
+            for position in heard.receipts_at:
                 recorded[position] = ok
-        if answers:
-            settled = await self._replies.receive([mo for _, mo in answers])
-            for (position, _), ok in zip(answers, settled, strict=True):
+        if heard.answers:
+            settled = await self._replies.receive(heard.answers)
+            for position, ok in zip(heard.answers_at, settled, strict=True):
                 recorded[position] = ok
         return recorded
 
@@ -137,31 +135,101 @@ class LinksInbound:
         return True
 
 
-def _mo(link: str, pdu: Pdu, dialect: Dialect) -> Mo:
-    data = user_data(pdu)
-    concatenation = concatenation_of(pdu)
-    text: str | None = None
-    if data.problem is None:
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A batch taken apart, with the position of each part in it."""
+
+    answers: list[Mo] = field(default_factory=list)
+    answers_at: list[int] = field(default_factory=list)
+    receipts: list[DeliveryReceipt] = field(default_factory=list)
+    receipts_at: list[int] = field(default_factory=list)
+
+
+class _Ear:
+    """Takes one link's messages apart. What is said again and again is decoded once."""
+
+    def __init__(self, link: str, dialect: Dialect) -> None:
+        self._link = link
+        self._dialect = dialect
+        self._said_plainly = lru_cache(maxsize=SAID_MAX)(self._plain)
+
+    def hear(self, runs: Sequence[Pdu | DeliverRows]) -> _Heard:
+        """Answers and receipts; what is neither needs nothing but its acknowledgement."""
+        heard = _Heard()
+        position = 0
+        for run in runs:
+            if isinstance(run, Pdu):
+                self._take(run, position, heard)
+                position += 1
+                continue
+            digits, said_plainly = self._dialect.digits, self._said_plainly
+            for row in run:
+                _, source, destination, esm_class, data_coding, message, tlvs, body = row
+                if esm_class or tlvs or len(message) > PLAIN_OCTETS_MAX:
+                    self._take(DeliverRows([row]).pdus()[0], position, heard)
+                else:
+                    # Behind service_type and its NUL is the sender's type of number.
+                    msisdn = digits(source, body[body.index(0) + 1])
+                    said = said_plainly(destination, data_coding, message)
+                    heard.answers.append(Mo(said, msisdn))
+                    heard.answers_at.append(position)
+                position += 1
+        return heard
+
+    def _take(self, pdu: Pdu, position: int, heard: _Heard) -> None:
+        # One value, not single bits: a subscriber's message is type 0 and nothing else is.
+        kind = message_type(pdu.esm_class)
+        if kind == MessageType.NORMAL:
+            msisdn = self._dialect.digits(pdu.source_addr, pdu.source_addr_ton)
+            heard.answers.append(Mo(self._said(pdu), msisdn))
+            heard.answers_at.append(position)
+        elif kind == MessageType.RECEIPT:
+            receipt = _receipt(self._link, pdu, self._dialect)
+            if receipt is not None:
+                heard.receipts.append(receipt)
+                heard.receipts_at.append(position)
+
+    def _plain(self, destination: bytes, data_coding: int, message: bytes) -> Said:
+        """A short message without headers and optional parameters."""
+        return Said(
+            link=self._link,
+            address=_address(destination),
+            text=self._text(message, data_coding),
+            raw=message,
+            data_coding=data_coding,
+            esm_class=0,
+            part=False,
+        )
+
+    def _said(self, pdu: Pdu) -> Said:
+        data = user_data(pdu)
+        concatenation = concatenation_of(pdu)
+        fill = fill_bits(data.header_size) if data.header_size else 0
+        return Said(
+            link=self._link,
+            address=_address(pdu.destination_addr),
+            text=None if data.problem else self._text(data.octets, pdu.data_coding, fill),
+            raw=pdu.message,
+            data_coding=pdu.data_coding,
+            esm_class=pdu.esm_class,
+            part=concatenation is not None and concatenation.total > 1,
+        )
+
+    def _text(self, octets: bytes, data_coding: int, fill: int = 0) -> str | None:
         try:
-            text = decode_text(
-                data.octets,
-                pdu.data_coding,
-                default=dialect.default_alphabet,
-                overrides=dialect.alphabets,
-                fill_bits=fill_bits(data.header_size) if data.header_size else 0,
+            return decode_text(
+                octets,
+                data_coding,
+                default=self._dialect.default_alphabet,
+                overrides=self._dialect.alphabets,
+                fill_bits=fill,
             )
         except TextError:
-            text = None
-    return Mo(
-        link=link,
-        msisdn=dialect.msisdn(pdu.source_addr, pdu.source_addr_ton),
-        address=pdu.destination_addr.decode("latin-1").lstrip("+").replace("\0", ""),
-        text=text,
-        raw=pdu.message,
-        data_coding=pdu.data_coding,
-        esm_class=pdu.esm_class,
-        part=concatenation is not None and concatenation.total > 1,
-    )
+            return None
+
+
+def _address(octets: bytes) -> str:
+    return octets.decode("latin-1").lstrip("+").replace("\0", "")
 
 
 def _receipt(link: str, pdu: Pdu, dialect: Dialect) -> DeliveryReceipt | None:

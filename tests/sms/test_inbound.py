@@ -133,10 +133,10 @@ def a_receipt(**changes: Any) -> dict[str, Any]:
 def test_an_answer_is_handed_on_as_it_was_sent(house: House) -> None:
     assert house.deliver({}) == [Status.ESME_ROK]
     [mo] = house.replies.heard
-    assert mo.msisdn is not None
-    assert mo.msisdn.digits == "380971234567"
-    assert (mo.link, mo.address, mo.text, mo.raw) == ("acme", "717104", "ДА", YES)
-    assert (mo.data_coding, mo.esm_class, mo.part) == (8, 0, False)
+    assert mo.msisdn == 380971234567
+    said = mo.said
+    assert (said.link, said.address, said.text, said.raw) == ("acme", "717104", "ДА", YES)
+    assert (mo.said.data_coding, mo.said.esm_class, mo.said.part) == (8, 0, False)
 
 
 def test_numbers_are_completed_and_addresses_freed_of_their_plus(house: House) -> None:
@@ -145,8 +145,7 @@ def test_numbers_are_completed_and_addresses_freed_of_their_plus(house: House) -
         {"source_addr": b"Bank", "source_addr_ton": 5},
     )
     first, second = house.replies.heard
-    assert first.msisdn is not None
-    assert (first.msisdn.digits, first.address) == ("380971234567", "717104")
+    assert (first.msisdn, first.said.address) == (380971234567, "717104")
     assert second.msisdn is None
 
 
@@ -164,8 +163,8 @@ def test_an_answer_that_looks_like_a_receipt_is_an_answer(house: House) -> None:
     house.deliver(a_receipt(esm_class=0))
     assert house.receipts == []
     [mo] = house.replies.heard
-    assert mo.text is not None
-    assert mo.text.startswith("id:id-7")
+    assert mo.said.text is not None
+    assert mo.said.text.startswith("id:id-7")
 
 
 @pytest.mark.parametrize(
@@ -216,8 +215,8 @@ def test_what_cannot_be_read_is_handed_on_without_text(
 ) -> None:
     assert house.deliver(message) == [Status.ESME_ROK]
     [mo] = house.replies.heard
-    assert mo.text is None
-    assert mo.raw == message["short_message"]
+    assert mo.said.text is None
+    assert mo.said.raw == message["short_message"]
 
 
 def test_a_part_of_a_long_message_says_so(house: House) -> None:
@@ -231,7 +230,7 @@ def test_a_part_of_a_long_message_says_so(house: House) -> None:
         {"tlvs": tlvs},
         {"short_message": b"\x05\x00\x03\x07\x01\x01" + YES, "esm_class": ESM_UDHI},
     )
-    assert [(mo.part, mo.text) for mo in house.replies.heard] == [
+    assert [(mo.said.part, mo.said.text) for mo in house.replies.heard] == [
         (True, "ДА"),
         (True, "ДА"),
         (False, "ДА"),
@@ -241,7 +240,7 @@ def test_a_part_of_a_long_message_says_so(house: House) -> None:
 def test_a_payload_in_a_tlv_is_the_message(house: House) -> None:
     house.deliver({"short_message": b"", "tlvs": [(Tag.MESSAGE_PAYLOAD, YES)]})
     [mo] = house.replies.heard
-    assert (mo.text, mo.raw) == ("ДА", YES)
+    assert (mo.said.text, mo.said.raw) == ("ДА", YES)
 
 
 # --- answers to the SMSC ----------------------------------------------------------------------

@@ -132,7 +132,7 @@ class Debits:
         if job.open:
             await self._after_silence(job, adapter)
         elif job.plan == "review":
-            self._metrics.charges.child("review").add()
+            self._left_to_people(job.charge_id, "its doubt has outlived the horizon")
             await self._store(Result(job.charge_id, job.attempts, "unknown", Next.REVIEW))
         else:
             await self._attempt(job, adapter)
@@ -140,7 +140,10 @@ class Debits:
     async def _after_silence(self, job: DebitJob, adapter: Adapter) -> None:
         """The last attempt has no result, for its node stopped: its outcome is unknown."""
         step = self._step(adapter, self._doubt_of(job))
-        await self._store(self._in_doubt(job.charge_id, job.attempts, step, "the node stopped"))
+        # The doubt began with the attempt that is open, or with one long before it.
+        fresh = (job.doubt_s or 0) - (job.quiet_s or 0) < 0.5
+        result = self._in_doubt(job.charge_id, job.attempts, step, "the node stopped", fresh=fresh)
+        await self._store(result)
 
     async def _attempt(self, job: DebitJob, adapter: Adapter) -> None:
         query = job.plan == "query"
@@ -232,7 +235,9 @@ class Debits:
                 return Result(charge_id, attempt, word, Next.AGAIN, detail=detail, delay_s=delay_s)
             case _:
                 step = self._step(adapter, doubt)
-                return self._in_doubt(charge_id, attempt, step, detail, word=word)
+                return self._in_doubt(
+                    charge_id, attempt, step, detail, word=word, fresh=not doubtful
+                )
 
     def _step(self, adapter: Adapter, doubt: _Doubt) -> NextStep:
         return resolve_doubt(
@@ -251,10 +256,25 @@ class Debits:
         )
 
     def _in_doubt(
-        self, charge_id: int, attempt: int, step: NextStep, detail: str, *, word: str = "unknown"
+        self,
+        charge_id: int,
+        attempt: int,
+        step: NextStep,
+        detail: str,
+        *,
+        fresh: bool,
+        word: str = "unknown",
     ) -> Result:
         at_once = step.what is Doubt.REVIEW and step.in_s <= 0
-        self._metrics.charges.child("review" if at_once else "in_doubt").add()
+        if at_once:
+            self._left_to_people(charge_id, detail)
+        elif fresh:
+            self._metrics.charges.child("in_doubt").add()
+            log.warn(
+                "charge {charge} is in doubt, billing may have debited: {why}",
+                charge=charge_id,
+                why=detail,
+            )
         return Result(
             charge_id,
             attempt,
@@ -263,6 +283,15 @@ class Debits:
             detail=detail,
             delay_s=step.in_s * (1 + self._jitter() / 10),
             plan=_PLANS[step.what],
+        )
+
+    def _left_to_people(self, charge_id: int, why: str) -> None:
+        self._metrics.charges.child("review").add()
+        log.error(
+            "charge {charge} is in review, a person must find out at billing whether it was "
+            "debited: {why}",
+            charge=charge_id,
+            why=why,
         )
 
     async def _store(self, result: Result) -> None:

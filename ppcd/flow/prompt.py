@@ -143,7 +143,8 @@ class Prompts:
                 msisdn=Msisdn.from_digits(str(job.msisdn)),
                 text=text,
                 validity_s=go.left_s,
-                reference=job.charge_id,
+                # Another one for each text: a phone joins segments by it.
+                reference=job.charge_id + job.prompt_no,
             )
         )
         following, delay_s = decide(sent, attempt=go.attempt)

@@ -51,6 +51,8 @@ def test_a_prompt_is_written_before_it_is_sent(world: World) -> None:
     [sms] = world.carrier.sent
     assert (sms.route, sms.source, sms.reference) == ("main", "717100", charge.charge_id)
     assert sms.msisdn.digits == str(charge.msisdn)
+    world.answer(charge, "??")
+    assert world.carrier.sent[1].reference != sms.reference, "a phone joins segments by it"
     assert 598 < sms.validity_s <= 600
 
 

@@ -238,6 +238,7 @@ def test_a_doubt_that_stays_goes_to_people_at_the_horizon(store: Store, abilitie
         world.pass_(60)
     assert world.state(charge) is State.REVIEW
     assert world.told(charge) == []
+    assert world.counted("charges", "in_doubt") == 1  # entered once, however often it is tried
     assert world.counted("charges", "review") == 1
     assert len(world.debits_of(charge)) == 1
 

@@ -21,7 +21,7 @@ from ppcd.charge.texts import Texts
 from ppcd.flow.debit import Debits
 from ppcd.flow.expire import Expiry
 from ppcd.flow.notify import Notifications
-from ppcd.flow.ports import DeliveryReceipt, End, Mo, Said
+from ppcd.flow.ports import DeliveryReceipt, End, Mo, Said, Sms
 from ppcd.flow.prompt import Prompts
 from ppcd.flow.reply import Replies, ReplyRules
 from ppcd.flow.request import (
@@ -229,7 +229,7 @@ class World:
 
     def an_mo(self, charge: ChargeRow, text: str | None = "ДА", **changes: Any) -> Mo:
         """What the phone sends in answer to the last text about its charge."""
-        asked = [sms for sms in self.carrier.sent if sms.reference == charge.charge_id]
+        asked = self.messages(charge)
         msisdn = changes.pop("msisdn", charge.msisdn)
         said = Said(
             link="acme",
@@ -267,7 +267,13 @@ class World:
 
     def texts(self, charge: ChargeRow) -> list[str]:
         """What the phone got about a charge."""
-        return [sms.text for sms in self.carrier.sent if sms.reference == charge.charge_id]
+        return [sms.text for sms in self.messages(charge)]
+
+    def messages(self, charge: ChargeRow) -> list[Sms]:
+        """The same, whole."""
+        query = "SELECT address FROM charge WHERE charge_id = %s"
+        thread = str(charge.msisdn), self.store.query(query, charge.charge_id)[0][0]
+        return [sms for sms in self.carrier.sent if (sms.msisdn.digits, sms.source) == thread]
 
     def kinds(self, charge: ChargeRow) -> list[str]:
         """The kinds of texts that were written for a charge, in order."""

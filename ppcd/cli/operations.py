@@ -76,6 +76,8 @@ def _show(seen: dict[str, Any]) -> None:
             f"bound {link['binds']} time(s), lost {link['lost']}"
         )
     print()
+    if seen["database"] != "connected":
+        print("what follows is from before the database was lost:")
     for job in seen["jobs"]:
         everywhere = "?" if job["all_nodes"] is None else job["all_nodes"]
         oldest = f", oldest due {job['oldest_s']:.0f} s ago" if job["oldest_s"] else ""

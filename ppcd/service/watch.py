@@ -6,6 +6,8 @@ A scrape never touches the database; the figures are as old as `REFRESH_S`.
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.logger import Logger
+
 from ppcd import __version__
 from ppcd.store import figures, partitions
 from ppcd.store.figures import Figures
@@ -14,7 +16,10 @@ from ppcd.worker.ticks import Tick
 if TYPE_CHECKING:
     from ppcd.service.node import Node
 
+log = Logger(namespace="ppcd.service")
+
 REFRESH_S: Final = 5.0
+NOTICE_S: Final = 1.0
 PARTITIONS_S: Final = 3600.0
 PARTITIONS_AHEAD: Final = 3
 
@@ -25,6 +30,7 @@ class Watch:
     def __init__(self, node: "Node") -> None:
         self._node = node
         self._figures: Figures | None = None
+        self._store_was_there = self._store_was_away = False
         metrics, reactor = node.metrics, node.lanes.reactor
         self._ticks = [
             Tick(
@@ -32,6 +38,13 @@ class Watch:
                 self._refresh,
                 clock=reactor,
                 pause_s=REFRESH_S,
+                metrics=metrics,
+            ),
+            Tick(
+                "watch the database",
+                self._notice_store,
+                clock=reactor,
+                pause_s=NOTICE_S,
                 metrics=metrics,
             ),
             Tick(
@@ -109,6 +122,19 @@ class Watch:
             }
             for job in self._node.work.status()
         ]
+
+    async def _notice_store(self) -> None:
+        problem = self.store_problem()
+        if self._store_was_there and problem is not None:
+            log.warn(
+                "the database is away: charges are refused, answers are left with the SMSC; {why}",
+                why=problem,
+            )
+            self._store_was_away = True
+        elif self._store_was_away and problem is None:
+            log.info("the database is back")
+            self._store_was_away = False
+        self._store_was_there = problem is None
 
     async def _refresh(self) -> None:
         seen = await self._node.lanes.run(figures.look)

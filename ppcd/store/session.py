@@ -123,7 +123,8 @@ class Session:
         except NotApplied as exc:
             failure = exc.with_traceback(None)
         except (psycopg.Error, DeadlineError) as exc:
-            failure = NotApplied(f"no connection: {str(exc) or 'no answer'}")
+            # libpq's texts have several lines; logs and people want one.
+            failure = NotApplied(f"no connection: {' '.join(str(exc).split()) or 'no answer'}")
         else:
             conn.add_notice_handler(self._noticed)
             self._conn = conn

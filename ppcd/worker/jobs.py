@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from ppcd.flow.background import background
 from ppcd.metrics import Metrics
 from ppcd.store.failures import StoreError
+from ppcd.worker.ticks import level_of
 
 J = TypeVar("J")
 
@@ -203,7 +204,12 @@ class Jobs(Generic[J]):
                 self._behind = len(jobs) == min(room, 500)
                 self.offer(jobs)
         except StoreError as exc:
-            log.info("cannot look for {kind} jobs now: {why}", kind=self.kind, why=str(exc))
+            log.emit(
+                level_of(exc),
+                "cannot look for {kind} jobs now: {why}",
+                kind=self.kind,
+                why=str(exc),
+            )
         finally:
             self._polling = False
             if not self._stopping:

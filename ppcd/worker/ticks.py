@@ -8,13 +8,23 @@ from collections.abc import Awaitable, Callable
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from ppcd.flow.background import background
 from ppcd.metrics import Metrics
-from ppcd.store.failures import StoreError
+from ppcd.store.failures import Broken, StoreError, Violated
 
 log = Logger(namespace="ppcd.worker")
+
+
+def level_of(trouble: StoreError) -> LogLevel:
+    """How loud a round in vain is: one warning says that the database is away, and not each of us.
+
+    What will never work is another thing.
+    """
+    hopeless = isinstance(trouble, Broken | Violated)
+    level: LogLevel = LogLevel.error if hopeless else LogLevel.debug
+    return level
 
 
 class Tick:
@@ -59,7 +69,7 @@ class Tick:
         try:
             await self._work()
         except StoreError as exc:
-            log.info("cannot {what} now: {why}", what=self._what, why=str(exc))
+            log.emit(level_of(exc), "cannot {what} now: {why}", what=self._what, why=str(exc))
         finally:
             if not self._stopped:
                 self._timer = self._clock.callLater(self._pause_s, self.start)

@@ -124,6 +124,7 @@ def test_a_restarted_database_is_found_again(world: World, phone: str) -> None:
     world.postgres.stop("immediate")
     try:
         answer = world.node.create(phone, "nodatabase")
+        wait_for("the warning", lambda: said(world, "the database is away"))
         mo = world.reply(phone, "ДА")
     finally:
         world.postgres.start()
@@ -132,6 +133,7 @@ def test_a_restarted_database_is_found_again(world: World, phone: str) -> None:
     assert succeeds(world, payment)
     journal = [e for e in world.smsc_journal() if e.get("id") == mo]
     assert [e["status"] for e in journal if e["entry"] == "mo_acked"][-1] == 0
+    wait_for("the relief", lambda: said(world, "the database is back"))
 
 
 def test_a_billing_outage_is_survived(world: World, phone: str) -> None:

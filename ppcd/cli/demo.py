@@ -190,6 +190,7 @@ class _Demo:
             OutsideOptions(http_host=host, http_port=port, data_dir=data),
         )
         self._config = data / "ppcd.yaml"
+        self._pid_file = data / "node.pid"
         self._log = (data / "node.log").open("ab", buffering=0)
         self._stopping = False
         self._node: Any = None
@@ -214,6 +215,7 @@ class _Demo:
         Deferred.fromCoroutine(self._start()).addErrback(failed)
 
     async def _start(self) -> None:
+        await self._end_leftover()
         try:
             await self._outside.start()
         except CannotListenError as exc:
@@ -237,6 +239,19 @@ class _Demo:
         print("Ctrl-C ends the demo", file=sys.stderr)
         print(f"ready {self._outside.url}", flush=True)
 
+    async def _end_leftover(self) -> None:
+        """End the node of a demo that was killed: it still has the control socket.
+
+        A crash costs a node nothing. The id alone proves nothing: it may be another process's by now.
+        """
+        try:
+            pid = int(self._pid_file.read_text())
+        except (OSError, ValueError):
+            return
+        while _runs_with(pid, self._config):
+            os.kill(pid, signal.SIGKILL)
+            await deferLater(self._reactor, 0.05, lambda: None)
+
     def _write_config(self, addresses: Addresses, partner_port: int, operations_port: int) -> None:
         password_file = self._data / "smpp-password"
         _write_private(password_file, addresses.password)
@@ -259,6 +274,7 @@ class _Demo:
         process = _NodeProcess(self._log)
         arguments = [sys.executable, "-m", "ppcd.cli", "run", "--config", str(self._config)]
         self._node = self._reactor.spawnProcess(process, sys.executable, arguments, env=os.environ)
+        self._pid_file.write_text(str(self._node.pid))
         process.ended.addCallback(self._ended)
         self._node_ended = process.ended
 
@@ -303,6 +319,15 @@ def _write_private(path: Path, text: str) -> None:
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+
+
+def _runs_with(pid: int, config: Path) -> bool:
+    """Whether that process is alive and was given this configuration."""
+    try:
+        arguments = Path("/proc", str(pid), "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.fsencode(config) in arguments
 
 
 async def _free_port(reactor: Any) -> int:

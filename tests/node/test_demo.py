@@ -167,3 +167,13 @@ def test_a_second_start_finds_everything_in_place(demo: Demo) -> None:
     assert demo.ask("GET", f"/sim/billing/accounts/{PHONE}").json == account
     demo.pay("second-start")
     assert json.dumps(account)
+
+
+def test_a_start_after_a_kill_ends_what_was_left_behind(demo: Demo) -> None:
+    left = demo.node_pid()
+    demo.process.kill()
+    demo.process.wait(10)
+    assert Path(f"/proc/{left}").exists(), "the killed demo leaves its node behind"
+    demo.start()
+    assert demo.node_pid() not in (0, left)
+    demo.pay("after-a-kill-of-the-demo")

@@ -242,7 +242,7 @@ class _Demo:
     async def _end_leftover(self) -> None:
         """End the node of a demo that was killed: it still has the control socket.
 
-        A crash costs a node nothing. The id alone proves nothing: it may be another process's by now.
+        A crash costs a node nothing. The id alone proves nothing: it may be another's by now.
         """
         try:
             pid = int(self._pid_file.read_text())

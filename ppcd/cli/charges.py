@@ -1,16 +1,28 @@
 """`ppcd charge show` and `find`: the NOC's and the call centre's questions."""
 
 import argparse
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from ppcd.charge.money import Money, to_decimal_text
 from ppcd.charge.msisdn import InvalidMsisdn, Msisdn
+from ppcd.charge.texts import one_line
 from ppcd.cli.database import Database
 from ppcd.cli.failure import USAGE, Failed
 from ppcd.cli.output import print_json, print_table
+from ppcd.config import Settings
+from ppcd.smpp import TextError, decode_text
 from ppcd.store import charges, history
-from ppcd.store.history import Entry
+from ppcd.store.history import Entry, Said
 from ppcd.store.rows import ChargeRow
+
+#: esm_class: user data begins with a header, so the message is one part of several.
+UDHI: Final = 0x40
+#: Characters of a reply that are shown.
+SHOWN_MAX: Final = 160
 
 
 def show(args: argparse.Namespace) -> int:
@@ -19,7 +31,8 @@ def show(args: argparse.Namespace) -> int:
         [row] = database.run(charges.get, [args.id])
         if row is None:
             raise Failed(f"there is no charge {args.id}")
-        facts = database.run(history.facts, args.id)
+        words = _words(database.settings, database.run(history.said, args.id))
+        facts = [_readable(entry, words) for entry in database.run(history.facts, args.id)]
         work = database.run(history.work, args.id)
     if args.json:
         print_json(
@@ -82,6 +95,32 @@ def find(args: argparse.Namespace) -> int:
             ],
         )
     return 0
+
+
+def _words(settings: Settings, replies: Sequence[Said]) -> dict[str, str]:
+    """By its octets as a history shows them: what a reply says in words, as its link means it."""
+    words = {}
+    for reply in replies:
+        link = settings.links.get(reply.link)
+        if link is None or reply.esm_class & UDHI:
+            continue
+        with suppress(TextError):
+            text = decode_text(
+                reply.raw,
+                reply.data_coding,
+                default=link.default_alphabet,
+                overrides=dict(link.alphabets),
+            )
+            # On one line, and without signs that a terminal would obey.
+            words[f"0x{reply.raw.hex()}"] = one_line(text, SHOWN_MAX)
+    return words
+
+
+def _readable(entry: Entry, words: Mapping[str, str]) -> Entry:
+    octets, space, rest = entry.detail.partition(" ")
+    if entry.what != "reply" or octets not in words:
+        return entry
+    return replace(entry, detail=f"«{words[octets]}» {octets}{space}{rest}")
 
 
 def _as_json(row: ChargeRow) -> dict[str, object]:

@@ -39,7 +39,8 @@ class Database:
     """The database of a configuration, for one command."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self._direct = Direct(database_of(settings_of(args)))
+        self.settings = settings_of(args)
+        self._direct = Direct(database_of(self.settings))
 
     def __enter__(self) -> "Database":
         standing = self.run(migrate.check)

@@ -16,6 +16,16 @@ class Entry:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The octets of a reply, and what is needed to read them."""
+
+    link: str
+    raw: bytes
+    data_coding: int
+    esm_class: int
+
+
 _HISTORY = """
     SELECT created_at AS at, 'charge' AS what,
            format('accepted: reply address %%s, route %%s, billing %%s, expires %%s%%s', address,
@@ -23,7 +33,7 @@ _HISTORY = """
                   CASE WHEN with_code THEN ', with code' ELSE '' END) AS detail
       FROM charge WHERE charge_id = %(id)s
     UNION ALL
-    SELECT written_at, kind,
+    SELECT written_at, CASE kind WHEN 'receipt' THEN 'receipt SMS' ELSE kind END,
            format('written from %%s in %%s segment(s): %%s', source, segments, text)
       FROM prompt WHERE charge_id = %(id)s
     UNION ALL
@@ -86,6 +96,19 @@ _WORK = """
 def facts(cur: Cursor, charge_id: int) -> list[Entry]:
     """What happened, in order."""
     return [Entry(*row) for row in cur.execute(_HISTORY, {"id": charge_id}).fetchall()]
+
+
+_SAID = """
+    SELECT link, raw, data_coding, esm_class FROM reply WHERE charge_id = %s
+"""
+
+
+def said(cur: Cursor, charge_id: int) -> list[Said]:
+    """What the subscriber answered; in `facts` it stands as octets alone."""
+    return [
+        Said(link, bytes(raw), data_coding, esm_class)
+        for link, raw, data_coding, esm_class in cur.execute(_SAID, [charge_id]).fetchall()
+    ]
 
 
 def work(cur: Cursor, charge_id: int) -> list[Entry]:

@@ -51,7 +51,7 @@ def test_a_yes_debits_exactly_the_amount_once_and_the_partner_learns_it(
     assert world.debited()[payment] == [2500]
     wait_for("the receipt", lambda: "Оплачено 25,00 грн" in texts(world, phone)[-1])
     history = world.node.run_command("charge", "show", payment)
-    assert "0x04140410" in history
+    assert "«ДА» 0x04140410" in history
     assert phone not in history, "the number is to be masked"
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, assert_never
 
 from twisted.logger import Logger
 
-from ppcd.charge.money import Money
+from ppcd.charge.money import Money, to_decimal_text
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
 from ppcd.http.messages import JSON_TYPE, Request, Response
@@ -160,8 +160,13 @@ class PartnerApi:
         )
         if order.product_id is not None:
             tariff = await self._requests.tariff(call.partner, order.product_id)
-            if tariff is not None and order.money != Money(tariff.amount_minor, tariff.currency):
-                raise ApiError(Problem.UNAUTHORIZED_AMOUNT)
+            price = None if tariff is None else Money(tariff.amount_minor, tariff.currency)
+            if price is not None and order.money != price:
+                raise ApiError(
+                    Problem.UNAUTHORIZED_AMOUNT,
+                    "Unauthorized amount requested. The tariff's price is "
+                    f"{to_decimal_text(price)} {price.currency}.",
+                )
         match await self._requests.create(call.partner, order):
             case flow.Created(charge):
                 return self._created(charge)
@@ -179,7 +184,11 @@ class PartnerApi:
             case flow.CorrelatorTaken():
                 raise ApiError(Problem.CORRELATOR_TAKEN)
             case flow.ReferenceTaken():
-                raise ApiError(Problem.ALREADY_EXISTS)
+                raise ApiError(
+                    Problem.ALREADY_EXISTS,
+                    "The resource that a client tried to create already exists. "
+                    "The referenceCode was used before.",
+                )
             case flow.NoFreeAddress():
                 raise ApiError(Problem.ANOTHER_SESSION)
             case flow.NotServed():

@@ -134,7 +134,8 @@ def test_a_renewed_credential_is_no_other_content(world: World) -> None:
             flow.ReferenceTaken(),
             409,
             "ALREADY_EXISTS",
-            "The resource that a client tried to create already exists.",
+            "The resource that a client tried to create already exists. "
+            "The referenceCode was used before.",
         ),
         (
             flow.NoFreeAddress(),
@@ -158,7 +159,7 @@ def test_why_a_payment_is_not_created(
 def test_a_tariff_has_its_price(world: World) -> None:
     got = world.create(a_payment(productId="gold-250", amount=50))
     assert (got.status, got.code) == (422, "CARRIER_BILLING.UNAUTHORIZED_AMOUNT")
-    assert got.message == "Unauthorized amount requested."
+    assert got.message == "Unauthorized amount requested. The tariff's price is 25.00 UAH."
     got = world.create(a_payment(productId="gold-250", currency="USD"))
     assert got.status == 422
     assert world.create(a_payment(productId="gold-250")).status == 201

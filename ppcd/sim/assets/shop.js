@@ -119,6 +119,8 @@ function numberForm(chosen, before = null, back = null) {
   const complain = (text) => {
     problem.textContent = text;
     input.setAttribute("aria-invalid", String(text !== ""));
+    // On a phone it stands below the fold.
+    if (text !== "") problem.scrollIntoView({block: "nearest"});
   };
   const fill = el("button", {
     type: "button",

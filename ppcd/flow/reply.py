@@ -49,7 +49,6 @@ class Replies:
     def __init__(
         self,
         *,
-        lanes: Runner,
         confirming: Runner,
         rules: Callable[[], "ReplyRules"],
         address_numbers: Callable[[], Mapping[tuple[str, str], int]],
@@ -81,7 +80,7 @@ class Replies:
             retry_unknown=True,
         )
         self._look_again: Batcher[NewReply, Settled] = Batcher(
-            lanes,
+            confirming,
             self._second_look,
             size_max=500,
             waiting_max=50_000,

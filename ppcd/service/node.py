@@ -127,7 +127,6 @@ class Node:
         in_force, offers = self.in_force, self.work.offers
         dialects = dialects_of(settings)
         self.replies = Replies(
-            lanes=self.lanes,
             confirming=self.confirming,
             rules=lambda: in_force.reply_rules,
             address_numbers=lambda: in_force.address_numbers,

@@ -188,5 +188,5 @@ _BEFORE = """
 
 def settled_before(cur: Cursor, batch: Sequence[NewReply]) -> dict[int, Settled]:
     """What an earlier run of the same batch, whose commit's answer was lost, did after all."""
-    cur.execute(_BEFORE, [[reply.reply_id for reply in batch]])
+    cur.execute(_BEFORE, [integers(reply.reply_id for reply in batch)])
     return {row[0]: Settled(row[1], row[2]) for row in cur.fetchall()}

@@ -5,26 +5,30 @@ What a reply does in its situation is the domain's `consequence`; here it is car
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from ppcd.charge.consequence import Effect, Situation, consequence
 from ppcd.charge.reading import Verdict
 from ppcd.charge.rules import State
-from ppcd.store.replies import INSERT_REPLY, REPLIES, Settled, reply_columns, settled_before
+from ppcd.store.replies import INSERT_REPLY, Settled, reply_columns, settled_before
 from ppcd.store.rows import NewReply, PromptKey, PromptNo, WebhookKey
-from ppcd.store.sql import END, Cursor, lock_awaiting
+from ppcd.store.sql import END, Cursor, integers, lock_awaiting, texts
 
 _LOCK_HOLDS = """
     SELECT key FROM hold WHERE key = ANY(%s::bigint[]) ORDER BY key FOR UPDATE
 """
 
+# A charge with its row in `awaiting` waits; only for the others the whole view is asked.
 _SITUATIONS = """
-    SELECT h.key, h.charge_id, coalesce(s.state, 'expired'), a.written_at IS NOT NULL,
-           a.expires_at > (SELECT business_now()), a.code, a.major_number, a.reprompts,
-           a.wrong_codes
+    SELECT h.key, h.charge_id,
+           CASE WHEN a.key IS NOT NULL THEN 'awaiting'
+                ELSE coalesce((SELECT s.state FROM charge_status s
+                                WHERE s.charge_id = h.charge_id), 'expired') END,
+           a.written_at IS NOT NULL, a.expires_at > (SELECT business_now()), a.code,
+           a.major_number, a.reprompts, a.wrong_codes
       FROM hold h
       LEFT JOIN awaiting a ON a.key = h.key AND a.charge_id = h.charge_id
-      LEFT JOIN charge_status s ON s.charge_id = h.charge_id
      WHERE h.key = ANY(%s::bigint[])
 """
 
@@ -54,29 +58,31 @@ _DECLINE = (
 """
 )
 
-_INSERTREPLIES = (
-    "WITH r AS ("
-    + REPLIES
-    + ")"
-    + INSERT_REPLY
+_INSERT_REPLIES = (
+    INSERT_REPLY
     + """
-        SELECT r.reply_id, e.charge_id, r.msisdn, r.address, r.link, r.raw, r.data_coding,
-               r.esm_class, r.verdict, r.number, r.rule, e.effect, (SELECT business_now())
-          FROM r JOIN unnest(%(reply_id)s::bigint[], %(charge_id)s::bigint[], %(effect)s::text[])
-                   AS e(reply_id, charge_id, effect) USING (reply_id)
+    SELECT r.reply_id, r.charge_id, r.msisdn, r.address, r.link, r.raw, r.data_coding, r.esm_class,
+           r.verdict, r.number, r.rule, r.effect, (SELECT business_now())
+      FROM unnest(
+            %(reply_id)s::bigint[], %(msisdn)s::bigint[], %(address)s::text[], %(link)s::text[],
+            %(raw)s::bytea[], %(data_coding)s::smallint[], %(esm_class)s::smallint[],
+            %(verdict)s::text[], %(number)s::text[], %(rule)s::text[], %(charge_id)s::bigint[],
+            %(effect)s::text[])
+            AS r(reply_id, msisdn, address, link, raw, data_coding, esm_class, verdict, number,
+                 rule, charge_id, effect)
         ON CONFLICT DO NOTHING
 """
 )
 
 # A notice is sent once: its number is taken for good by the job, then by the fact.
 _NOTICE_JOBS = """
+    WITH t AS MATERIALIZED (SELECT business_now() + make_interval(secs => %(lease_s)s) AS run_at)
     INSERT INTO prompt_job (charge_id, prompt_no, kind, code, key, give_up_at, run_at)
     SELECT n.charge_id, n.prompt_no, n.kind, n.code, n.key, n.give_up_at,
-           t.now + make_interval(secs => %(lease_s)s)
+           (SELECT run_at FROM t)
       FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[], %(kind)s::text[],
                   %(code)s::text[], %(key)s::bigint[], %(give_up_at)s::timestamptz[])
-           AS n(charge_id, prompt_no, kind, code, key, give_up_at),
-           (SELECT business_now() AS now) t
+           AS n(charge_id, prompt_no, kind, code, key, give_up_at)
      WHERE NOT EXISTS (SELECT FROM prompt p
                         WHERE p.charge_id = n.charge_id AND p.prompt_no = n.prompt_no)
     ON CONFLICT DO NOTHING
@@ -84,8 +90,7 @@ _NOTICE_JOBS = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     charge_id: int
     situation: Situation
 
@@ -107,7 +112,7 @@ def look_again(
     """
     keys = sorted(r.key for r in batch if r.key is not None and r.link not in untrusted)
     # The locks first, the look second: a new statement sees what was committed while we waited.
-    cur.execute(_LOCK_HOLDS, [keys])
+    cur.execute(_LOCK_HOLDS, [integers(keys)])
     lock_awaiting(cur, keys)
     # Always, not in repeats alone: a repeated confirmation may have waited for its first run and
     # found the rows gone without seeing, in its one snapshot, that it was this node who took them.
@@ -137,22 +142,30 @@ def look_again(
 
 def _situations(cur: Cursor, keys: Sequence[int]) -> dict[int, _Seen]:
     """By key, the charge that a reply can only mean."""
-    cur.execute(_SITUATIONS, [keys])
-    return {
-        row[0]: _Seen(
-            row[1],
-            Situation(
-                state=State(row[2]),
-                written=bool(row[3]),
-                alive=bool(row[4]),
-                code=row[5],
-                major_number=row[6] or "",
-                reprompts=row[7] or 0,
-                wrong_codes=row[8] or 0,
-            ),
-        )
-        for row in cur.fetchall()
-    }
+    cur.execute(_SITUATIONS, [integers(keys)])
+    return {key: _Seen(charge_id, _situation(*situation)) for key, charge_id, *situation in cur}
+
+
+# In a flood nearly all are in one of a few.
+@lru_cache(maxsize=1024)
+def _situation(
+    state: str,
+    written: bool | None,  # noqa: FBT001  # a row's columns
+    alive: bool | None,  # noqa: FBT001
+    code: str | None,
+    major_number: str | None,
+    reprompts: int | None,
+    wrong_codes: int | None,
+) -> Situation:
+    return Situation(
+        state=State(state),
+        written=bool(written),
+        alive=bool(alive),
+        code=code,
+        major_number=major_number or "",
+        reprompts=reprompts or 0,
+        wrong_codes=wrong_codes or 0,
+    )
 
 
 class _Work:
@@ -181,11 +194,11 @@ class _Work:
         webhooks = self._decline()
         ids = [reply.reply_id for reply in self._batch]
         self._cur.execute(
-            _INSERTREPLIES,
+            _INSERT_REPLIES,
             reply_columns(self._batch)
             | {
-                "charge_id": [self._charges[i] for i in ids],
-                "effect": [self._effects[i] for i in ids],
+                "charge_id": integers(self._charges[i] for i in ids),
+                "effect": texts(self._effects[i] for i in ids),
             },
         )
         return {

@@ -21,7 +21,7 @@ _LOCK_AWAITING = """
 
 def lock_awaiting(cur: Cursor, keys: Sequence[int]) -> None:
     """Lock these rows, as far as they are there."""
-    cur.execute(_LOCK_AWAITING, [list(keys)])
+    cur.execute(_LOCK_AWAITING, [integers(keys)])
 
 
 #: What ends a charge, appended to a statement whose CTE `ended` gives charge_id, state, reason and

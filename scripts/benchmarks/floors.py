@@ -17,11 +17,21 @@ from benchmarks import machine
 from benchmarks.node import LINKS, Database, Load
 
 COPY_ROWS = 2000
+_TIMES = (
+    b"2026-11-23 09:15:00.123456+00",
+    b"2026-11-23 09:17:00.123456+00",
+    b"2026-11-23 09:15:20.123456+00",
+)
 
+# The same rows as those that a confirmation leaves for the debit's worker, and nothing but the key.
 _TABLE = """
     DROP TABLE IF EXISTS bench_floor;
-    CREATE TABLE bench_floor (charge_id bigint PRIMARY KEY, partner_id bigint NOT NULL,
-        msisdn bigint NOT NULL, amount_minor bigint NOT NULL, currency text NOT NULL)
+    CREATE TABLE bench_floor (LIKE debit_job INCLUDING DEFAULTS);
+    ALTER TABLE bench_floor ADD PRIMARY KEY (charge_id)
+"""
+_COPY = """
+    COPY bench_floor (charge_id, partner_id, msisdn, amount_minor, currency, billing, confirmed_at,
+                      start_by, run_at) FROM STDIN
 """
 
 
@@ -42,7 +52,7 @@ class LinkFloor:
 
 
 def copy_floor(database: Database, *, seconds: float) -> CopyFloor:
-    """COPY + primary key + commit of rows like those of a debit job."""
+    """COPY + primary key + commit of the rows of debit jobs."""
     rows = 0
     with psycopg.connect(database.dsn, autocommit=True) as conn:
         for statement in _TABLE.split(";"):
@@ -51,7 +61,7 @@ def copy_floor(database: Database, *, seconds: float) -> CopyFloor:
         blocks = [_block(n) for n in range(int(seconds * 400))]
         cpu, started = machine.cpu_s(pids), time.monotonic()
         for block in blocks:
-            with conn.cursor().copy("COPY bench_floor FROM STDIN") as copy:
+            with conn.cursor().copy(_COPY) as copy:
                 copy.write(block)
             rows += COPY_ROWS
             if time.monotonic() - started > seconds:
@@ -65,7 +75,8 @@ def copy_floor(database: Database, *, seconds: float) -> CopyFloor:
 def _block(number: int) -> bytes:
     first = 10**15 + number * COPY_ROWS
     return b"".join(
-        b"%d\t1\t%d\t2500\tUAH\n" % (first + n, 380_970_000_000 + n) for n in range(COPY_ROWS)
+        b"%d\t1\t%d\t2500\tUAH\tmain\t%b\t%b\t%b\n" % (first + n, 380_970_000_000 + n, *_TIMES)
+        for n in range(COPY_ROWS)
     )
 
 

@@ -118,7 +118,8 @@ class World:
             },
             untrusted=self.untrusted,
             ids=self.ids,
-            **shared,
+            offers=self.offers,
+            metrics=self.metrics,
         )
         self.debits = Debits(
             adapters=self.adapters,

@@ -287,7 +287,7 @@ def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> list[Ende
         cur.execute(_GO_ON, columns(going_on, ("charge_id", "attempt", "next", "delay_s", "plan")))
     ends = [r for r in batch if r.next in (Next.SUCCEEDED, Next.DENIED)]
     ended = _end(cur, ends, lease_s)
-    return [ended.get(r.charge_id) if r in ends else None for r in batch]
+    return [ended.get(r.charge_id) for r in batch]
 
 
 def _by_charge(result: Result) -> int:

@@ -1,5 +1,6 @@
 """The debit step: intents that grow old, answers that come late, and answers nobody can record."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -143,6 +144,42 @@ def test_not_found_counts_by_the_quiet_when_it_was_asked(store: Store) -> None:
     world.pass_(70)
     assert world.state(charge) is State.SUCCEEDED
     world.check_at_rest(charge)
+
+
+@pytest.mark.parametrize(("late", "contradictions"), [(Fault.INSUFFICIENT, 1), (Fault.NONE, 0)])
+def test_an_answer_against_what_the_partner_was_told_is_an_alarm_and_no_change(
+    store: Store, late: Fault, contradictions: int
+) -> None:
+    world = World(store, abilities=QUERYABLE)
+    charge = confirmed(world)
+    world.billing.faults.append(late)
+    world.adapter.gate = gate = Deferred[None]()
+    world.pump()
+    world.adapter.gate = None
+    # A person has looked at billing, and found it debited.
+    store.result(_known(charge), "debited", reference="by hand")
+    gate.callback(None)
+    assert world.counted("contradictions") == contradictions
+    row = world.charge(charge.charge_id)
+    assert (row.state, row.billing_reference) == ("succeeded", "by hand")
+
+
+def _known(charge: ChargeRow) -> Any:
+    return SimpleNamespace(charge_id=charge.charge_id)
+
+
+def test_a_node_that_comes_back_takes_up_its_attempts_at_once(world: World) -> None:
+    charge = confirmed(world)
+    world.adapter.gate = Deferred[None]()
+    world.pump()
+    world.restart()
+    world.pass_(1)
+    assert world.state(charge) is State.DEBITING
+    now(world.debits.reclaim())
+    for _ in range(5):
+        world.pass_(1)
+    assert world.state(charge) is State.SUCCEEDED
+    assert len(world.debits_of(charge)) == 1
 
 
 def test_an_attempt_that_fell_silent_is_a_doubt_and_not_a_new_debit(store: Store) -> None:

@@ -296,3 +296,21 @@ def test_a_bug_acknowledges_nothing(house: House, criticals: Criticals) -> None:
     assert "a batch could not be recorded" in logged
     house.replies.trouble = None
     assert house.deliver({}) == [0]
+
+
+def test_a_flood_of_all_kinds_keeps_its_order(house: House) -> None:
+    """Plain answers come as rows, the others as PDUs; each answer goes to its own."""
+    plain = [{"source_addr": b"38097%07d" % number} for number in range(20)]
+    part = {"short_message": b"\x05\x00\x03\x07\x02\x01" + YES, "esm_class": ESM_UDHI}
+    long = {"short_message": "да ".encode("utf-16-be") * 20}
+    house.replies.refused = {3}
+    answers = house.deliver(*plain[:10], a_receipt(), part, *plain[10:], long)
+    assert answers.count(Status.ESME_ROK) == 22
+    assert answers[3] == Status.ESME_RSYSERR
+    heard = house.replies.heard
+    assert [mo.msisdn for mo in heard if mo.said.text == "ДА" and not mo.said.part] == [
+        int(b"38097%07d" % number) for number in range(20)
+    ]
+    assert [mo.said.part for mo in heard].index(True) == 10
+    assert heard[-1].said.text == "да " * 20
+    assert len(house.receipts) == 1

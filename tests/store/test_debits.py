@@ -158,6 +158,17 @@ def test_a_job_given_back_is_anybodys_at_once_or_after_its_pause(store: Store) -
     assert [job.charge_id for job in store.claim_debits()] == [later.charge_id]
 
 
+def test_a_node_that_comes_back_takes_up_its_own_open_attempts_and_no_others(
+    store: Store,
+) -> None:
+    mine, theirs, answered = (store.a_charge(DEBITING) for _ in range(3))
+    store.query("UPDATE debit_job SET run_at = business_now() + interval '50 s'")
+    store.result(answered, "not_sent", delay_s=30)
+    store.run(debits.begin, [Intent(theirs.charge_id, 2, False, True)], node="b", lease_s=60)
+    assert store.run(debits.reclaim, node="a") == 1
+    assert [job.charge_id for job in store.claim_debits()] == [mine.charge_id]
+
+
 def test_what_people_must_decide_is_not_claimed(store: Store) -> None:
     store.a_charge(State.REVIEW)
     store.ahead(1e6)

@@ -162,6 +162,13 @@ def test_a_history_tells_what_went_wrong(store: Store) -> None:
     ]
 
 
+def test_what_the_phone_said_is_had_with_all_that_decoding_needs(store: Store) -> None:
+    charge = store.a_written_charge()
+    store.settle(store.a_reply(charge, raw=b"\x04\x34", data_coding=8, esm_class=64))
+    [said] = store.run(history.said, charge.charge_id)
+    assert said == history.Said("acme", b"\x04\x34", 8, 64)
+
+
 def test_what_is_still_to_be_done_is_shown_with_it(store: Store) -> None:
     assert [e.what for e in store.run(history.work, store.a_charge().charge_id)] == ["prompt job"]
     doubt, review = store.a_charge(State.IN_DOUBT), store.a_charge(State.REVIEW)

@@ -1,0 +1,66 @@
+"""Arrays written by hand are what psycopg would have written: foreign octets are in them."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from ppcd.store.sql import columns, integers, octets, texts
+from tests.builders import Store
+
+QUICK = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+TEXTS = st.text(
+    alphabet=st.one_of(
+        st.sampled_from("{}\",\\'NULnul ;%$\t\n\r\x01"),
+        st.characters(exclude_characters="\0", exclude_categories=["Cs"]),
+    ),
+    max_size=20,
+)
+
+
+def read(store: Store, literal: str, kind: str) -> list[Any]:
+    value: list[Any] = store.query(f"SELECT %s::{kind}[]", literal)[0][0]
+    return value
+
+
+@QUICK
+@given(st.lists(st.one_of(st.none(), TEXTS)))
+@example(["NULL", "null", None, "", " ", '"', "\\", "{}", ",", 'a\\"b', "'; DROP TABLE reply; --"])
+def test_texts_arrive_as_they_are(store: Store, values: list[str | None]) -> None:
+    assert read(store, texts(values), "text") == values
+
+
+@QUICK
+@given(st.lists(st.binary(max_size=40)))
+@example([b"", b"\0", b"\\x41", b'"{},', bytes(range(256))])
+def test_octets_arrive_as_they_are(store: Store, values: list[bytes]) -> None:
+    assert read(store, octets(values), "bytea") == values
+
+
+@QUICK
+@given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))))
+def test_numbers_arrive_as_they_are(store: Store, values: list[int | None]) -> None:
+    assert read(store, integers(values), "bigint") == values
+
+
+def test_columns_keep_the_rows_order(store: Store) -> None:
+    made = [store.a_new_charge() for _ in range(3)]
+    found = columns(iter(made), ("charge_id", "reference"))
+    assert found == {
+        "charge_id": [new.charge_id for new in made],
+        "reference": [new.reference for new in made],
+    }
+
+
+def test_a_reply_of_nasty_octets_is_kept_as_it_came(store: Store) -> None:
+    charge = store.a_written_charge()
+    nasty = {"raw": b"'\"\\{},NULL\0\xff", "address": "71\"7\\{1},'0", "rule": "NULL"}
+    for reply in (
+        store.a_reply(charge, "unclear", **nasty),
+        store.a_reply(charge, "yes", **nasty),
+    ):
+        store.settle(reply)
+        query = "SELECT raw, address, rule FROM reply WHERE reply_id = %s"
+        assert store.query(query, reply.reply_id) == [tuple(nasty.values())]

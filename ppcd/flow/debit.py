@@ -4,6 +4,7 @@ Owns that one charge has one debit whatever times out, crashes or repeats. Refus
 billing system is spoken to; what may be done about a doubt is the domain's `resolve_doubt`.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +47,7 @@ SEND_WITHIN_S: Final = 5.0
 #: Billing was not reached: pauses before the next attempts, the last one again and again.
 NOT_SENT_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)
 
+_UNHOLDABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _PLANS: Final = {Doubt.AGAIN: "debit", Doubt.ASK: "query", Doubt.REVIEW: "review"}
 
 
@@ -212,12 +214,13 @@ class Debits:
         *,
         doubtful: bool,
     ) -> Result:
-        word, detail = _told(answer)
+        word, said = _told(answer)
+        detail = _kept(said) or ""
         self._metrics.debits.child(adapter.name, word).add()
         charge_id, attempt = order.charge_id, order.attempt
         match event:
             case Event.DEBITED:
-                reference = answer.reference if isinstance(answer, Debited) else None
+                reference = _kept(answer.reference) if isinstance(answer, Debited) else None
                 return Result(charge_id, attempt, word, Next.SUCCEEDED, reference=reference)
             case Event.DENIED:
                 reason = answer.reason.value if isinstance(answer, Denied) else "BILLING_REJECTED"
@@ -326,6 +329,11 @@ class Debits:
             state=charge.state,
             said=result.result,
         )
+
+
+def _kept(text: str | None) -> str | None:
+    """Billing's words without what PostgreSQL can't hold: an answer must not be lost for that."""
+    return None if text is None else _UNHOLDABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _told(answer: QueryAnswer) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 
+from ppcd.charge.debit import Debited, DenialReason, Denied, Unknown
 from ppcd.charge.rules import State
 from ppcd.store.failures import Closing, NotApplied, OutcomeUnknown, Violated
 from ppcd.store.lanes import Immediate
@@ -292,6 +293,27 @@ def test_a_bug_in_the_adapter_is_an_unknown_answer(world: World, criticals: Crit
     world.adapter.on_answer = lambda answer: None
     world.pass_(66)
     world.check_at_rest(charge)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (Debited("ref-\0\ud800-1"), State.SUCCEEDED),
+        (Denied(DenialReason.SERVICE_DENIED, "\0barred\udfff"), State.DENIED),
+        (Unknown("\0 what?"), State.IN_DOUBT),
+    ],
+)
+def test_an_answer_in_strange_letters_is_recorded_all_the_same(
+    world: World, answer: Any, state: State
+) -> None:
+    charge = confirmed(world)
+
+    async def strange(order: Any, *, may_send: Any) -> Any:
+        return answer
+
+    world.adapter.debit = strange  # type: ignore[method-assign]
+    world.pump()
+    assert world.state(charge) is state
 
 
 def test_a_billing_system_that_this_node_does_not_have_is_left_to_others(world: World) -> None:

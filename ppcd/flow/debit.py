@@ -94,6 +94,7 @@ class Debits:
             partial(debits.begin, node=node, lease_s=RUN_LEASE_S),
             size_max=500,
             key=lambda i: i.charge_id,
+            retry_unknown=True,
         )
         self._record: Batcher[Result, Ended | None] = Batcher(
             lanes, partial(debits.record, lease_s=LEASE_S), size_max=500, key=lambda r: r.charge_id

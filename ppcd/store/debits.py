@@ -101,11 +101,19 @@ class Intent:
     repeat: bool = False
 
 
-_LOCK = f"""
+_WAIT = "SELECT FROM debit_job WHERE charge_id = ANY(%s::bigint[]) ORDER BY charge_id FOR UPDATE"
+
+_LOCK = """
     SELECT j.charge_id, j.attempts, j.doubt_since, j.start_by, t.now, c.merchant, c.description,
-           {_OPEN_SINCE}
+           o.intended_at, o.node
       FROM debit_job j
-      JOIN charge c ON c.charge_id = j.charge_id,
+      JOIN charge c ON c.charge_id = j.charge_id
+      LEFT JOIN LATERAL (
+           SELECT d.intended_at, d.node FROM debit_attempt d
+            WHERE d.charge_id = j.charge_id AND d.attempt = j.attempts AND d.kind = 'debit'
+              AND NOT EXISTS (SELECT FROM debit_result r
+                               WHERE r.charge_id = d.charge_id AND r.attempt = d.attempt)
+           ) o ON true,
            (SELECT business_now() AS now) t
      WHERE j.charge_id = ANY(%s::bigint[]) AND j.review_since IS NULL
      ORDER BY j.charge_id
@@ -131,14 +139,18 @@ _INTEND = """
 
 
 def begin(
-    cur: Cursor, batch: Sequence[Intent], *, node: str, lease_s: float
+    cur: Cursor, batch: Sequence[Intent], *, node: str, lease_s: float, repeat: bool = False
 ) -> list[Begun | Ended | None]:
     """Record attempts before they are made. None: it must not be made, others see to the job.
 
     An earlier attempt without a result makes the charge doubtful from the moment it was intended.
     A debit that was not begun in time, and of which nothing can have reached billing, is denied.
+    With `repeat`, the commit's answer was lost: what this node has on record then is what it asks
+    for, and nobody has sent it.
     """
     wanted = {intent.charge_id: intent for intent in batch}
+    if repeat:  # for the first run's end: what it wrote is seen by the next statement, not by this
+        cur.execute(_WAIT, [sorted(wanted)])
     cur.execute(_LOCK, [sorted(wanted)])
     taken: list[tuple[Intent, datetime | None]] = []
     begun: dict[int, Begun] = {}
@@ -152,8 +164,13 @@ def begin(
         merchant,
         description,
         open_since,
+        open_by,
     ) in cur.fetchall():
         intent = wanted[charge_id]
+        if repeat and intent.attempt == attempts and open_by == node:
+            doubt_s = None if doubt is None else (now - doubt).total_seconds()
+            begun[charge_id] = Begun(attempts, merchant, description, doubt_s)
+            continue
         if intent.attempt != attempts + 1:
             continue  # somebody else took the job over
         doubt_since = doubt or open_since

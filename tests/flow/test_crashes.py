@@ -168,8 +168,8 @@ def test_whatever_transaction_fails(store: Store, how: str) -> None:
         charge, acknowledged = one_charge(world)
         assert acknowledged, number
         state = check(world, charge, acknowledged=acknowledged)
-        # An intent that may have been committed was not sent, but who takes it over can't know:
-        # billing has never heard of it, and it is too late to ask somebody who has left for money.
+        # Of an intent that nobody sent, who takes it over can't know: billing has never heard of
+        # it, and it is too late to ask somebody who has left for money.
         assert state is State.SUCCEEDED or not world.billing.asked, number
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 
-from ppcd.charge.debit import Debited, DenialReason, Denied, Unknown
+from ppcd.charge.debit import Abilities, Debited, DenialReason, Denied, Unknown
 from ppcd.charge.rules import State
 from ppcd.store.failures import Closing, NotApplied, OutcomeUnknown, Violated
 from ppcd.store.lanes import Immediate
@@ -261,18 +261,35 @@ def test_an_answer_that_will_never_be_taken_is_not_tried_again(
         world.pump()
 
 
-def test_an_intent_whose_commit_is_unknown_is_not_sent(unsteady: tuple[World, Unsteady]) -> None:
+@pytest.mark.parametrize("applied", ["applied", "lost"])
+@pytest.mark.parametrize("abilities", [ABLE, UNABLE])
+def test_an_intent_whose_commit_is_unknown_is_made_when_it_is_known(
+    store: Store, applied: str, abilities: Abilities
+) -> None:
+    runner = Unsteady(store)
+    world = World(store, runner=runner, abilities=abilities)
+    runner.reactor = world.clock
+    charge = confirmed(world)
+    runner.troubles["begin"] = [OutcomeUnknown(applied), NotApplied("down")]
+    world.pump()
+    assert world.billing.asked == []
+    world.clock.pump([0.1] * 4)
+    world.pump()
+    assert world.state(charge) is State.SUCCEEDED
+    assert len(world.billing.asked) == 1
+    world.check_at_rest(charge)
+
+
+def test_an_intent_that_is_known_too_late_is_given_back(unsteady: tuple[World, Unsteady]) -> None:
     world, runner = unsteady
     charge = confirmed(world)
-    runner.troubles["begin"] = [OutcomeUnknown("applied")]
-    with pytest.raises(OutcomeUnknown):
-        world.pump()
+    runner.troubles["begin"] = [OutcomeUnknown("applied"), *[NotApplied("down")] * 10]
+    world.pump()
+    world.clock.pump([0.5] * 30)
     assert world.billing.asked == []
-    world.pass_(61)
-    assert world.state(charge) is State.IN_DOUBT
-    world.pass_(70)
+    assert world.state(charge) is State.CONFIRMED
+    world.pass_(2)
     assert world.state(charge) is State.SUCCEEDED
-    world.check_at_rest(charge)
 
 
 # --- what else goes wrong ---------------------------------------------------------------------

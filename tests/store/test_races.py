@@ -224,6 +224,19 @@ def test_two_workers_with_one_job_make_one_attempt(store: Store, first: First) -
     assert store.count("debit_attempt", charge) == 1
 
 
+def test_an_intent_run_again_waits_for_its_first_run_and_is_that(
+    store: Store, first: First
+) -> None:
+    charge = store.a_charge(State.CONFIRMED)
+    intent = Intent(charge.charge_id, 1, query=False)
+    begun = first.does(debits.begin, [intent], node="a", lease_s=60)
+    again = first.second(debits.begin, [intent], node="a", lease_s=60, repeat=True)
+    first.commit()
+    assert again.result() == begun
+    assert store.count("debit_attempt", charge) == 1
+    assert store.run(debits.begin, [intent], node="b", lease_s=60, repeat=True) == [None]
+
+
 def test_two_workers_with_one_text_write_it_once(store: Store, first: First) -> None:
     charge = store.a_charge()
     writing = store.a_writing(charge)

@@ -23,6 +23,7 @@ from ppcd.store.rows import (
     ChargeRow,
     DebitJob,
     Ended,
+    Evidence,
     NewCharge,
     NewReply,
     PromptJob,
@@ -231,10 +232,8 @@ class Store:
     # --- replies
 
     def a_reply(self, charge: Charge, verdict: str = "yes", **changes: Any) -> NewReply:
-        reply = NewReply(
-            reply_id=self.id(),
-            key=charge.key,
-            msisdn=charge.msisdn,
+        who = {name: changes.pop(name) for name in ("key", "msisdn") if name in changes}
+        evidence = Evidence(
             address=charge.address,
             link="acme",
             raw="ДА".encode("utf-16-be"),
@@ -244,7 +243,8 @@ class Store:
             number=None,
             rule="test",
         )
-        return reply._replace(**changes)
+        reply = NewReply(self.id(), charge.key, charge.msisdn, replace(evidence, **changes))
+        return reply._replace(**who)
 
     def confirm(self, *batch: NewReply, repeat: bool = False) -> list[Settled | None]:
         """The first look."""
@@ -287,7 +287,7 @@ class Store:
 
     def result(
         self,
-        charge: Charge,
+        charge: Charge | ChargeRow,
         result: str,
         *,
         attempt: int = 1,
@@ -330,12 +330,12 @@ class Store:
     def state(self, charge: Charge) -> State:
         return State(self.get(charge).state)
 
-    def count(self, table: str, charge: Charge) -> int:
+    def count(self, table: str, charge: Charge | ChargeRow) -> int:
         """The rows of a table that are this charge's."""
         statement = f"SELECT count(*) FROM {table} WHERE charge_id = %s"
         return int(self.query(statement, charge.charge_id)[0][0])
 
-    def work_of(self, charge: Charge) -> set[str]:
+    def work_of(self, charge: Charge | ChargeRow) -> set[str]:
         """The kinds of work rows that this charge has, its hold apart."""
         kinds = ("awaiting", "prompt_job", "debit_job", "webhook_job")
         return {kind for kind in kinds if self.count(kind, charge)}

@@ -20,7 +20,7 @@ from ppcd.store import replies, second_look
 from ppcd.store.batcher import Batcher
 from ppcd.store.lanes import Runner, StoreError, single
 from ppcd.store.replies import Settled
-from ppcd.store.rows import NewReply, awaiting_key
+from ppcd.store.rows import Evidence, NewReply, awaiting_key
 from ppcd.store.sql import Cursor
 
 log = Logger(namespace="ppcd.flow.reply")
@@ -97,13 +97,8 @@ class Replies:
         new: list[NewReply] = []
         try:
             await self._ids.ensure(len(batch))
-            new = self._read(batch, self._ids.take(len(batch)))
+            new, clear = self._read(batch, self._ids.take(len(batch)))
             self._count(new)
-            clear = [
-                r
-                for r in new
-                if r.key is not None and r.verdict in CLEAR and r.link not in self._untrusted
-            ]
             done = await self._confirm.submit(clear)
             settled = {r.reply_id: s for r, s in zip(clear, done, strict=True) if s is not None}
             self._hand_on(settled.values())
@@ -119,20 +114,26 @@ class Replies:
             )
         return [r.reply_id in settled for r in new] or [False] * len(batch)
 
-    def _read(self, batch: Sequence[Mo], ids: Sequence[int]) -> list[NewReply]:
+    def _read(
+        self, batch: Sequence[Mo], ids: Sequence[int]
+    ) -> tuple[list[NewReply], list[NewReply]]:
+        """All of a batch, and those that may decide a charge at once."""
         rules = (self._rules().reader, self._address_numbers())
         if rules != self._understood_by:  # others are in force than when it was understood
             self._understood_by = rules
             self._understand.cache_clear()
-        new = []
+        new, clear = [], []
         for (said, msisdn), reply_id in zip(batch, ids, strict=True):
-            number, evidence = self._understand(said)
+            number, evidence, decides = self._understand(said)
             key = None if msisdn is None or number is None else awaiting_key(msisdn, number)
-            new.append(NewReply._make((reply_id, key, msisdn, *evidence)))
-        return new
+            reply = NewReply(reply_id, key, msisdn, evidence)
+            new.append(reply)
+            if decides and key is not None:
+                clear.append(reply)
+        return new, clear
 
-    def _understand_anew(self, said: Said) -> tuple[int | None, tuple[object, ...]]:
-        """The number of the address it was sent to, and the part of NewReply behind the number."""
+    def _understand_anew(self, said: Said) -> tuple[int | None, Evidence, bool]:
+        """The number of the address that it was sent to, its reading, and whether that decides."""
         number = self._address_numbers().get((said.link, said.address))
         if said.text is None:
             reading = UNREADABLE
@@ -140,16 +141,17 @@ class Replies:
             reading = SEVERAL_PARTS
         else:
             reading = self._rules().reader.read(said.text)
-        return number, (
-            said.address,
-            said.link,
-            said.raw,
-            said.data_coding,
-            said.esm_class,
-            reading.verdict.value,
-            reading.number,
-            reading.rule,
+        evidence = Evidence(
+            address=said.address,
+            link=said.link,
+            raw=said.raw,
+            data_coding=said.data_coding,
+            esm_class=said.esm_class,
+            verdict=reading.verdict.value,
+            number=reading.number,
+            rule=reading.rule,
         )
+        return number, evidence, reading.verdict in CLEAR and said.link not in self._untrusted
 
     def _first_look(
         self, cur: Cursor, batch: Sequence[NewReply], *, repeat: bool = False
@@ -174,7 +176,7 @@ class Replies:
         )
 
     def _count(self, new: Sequence[NewReply]) -> None:
-        for verdict, count in Counter(r.verdict for r in new).items():
+        for verdict, count in Counter([r.evidence.verdict for r in new]).items():
             self._metrics.replies.child(verdict).add(count)
 
     def _hand_on(self, settled: Iterable[Settled]) -> None:

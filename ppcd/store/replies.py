@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ppcd.charge.consequence import Effect
-from ppcd.store.rows import DebitJob, NewReply, PromptKey, WebhookKey, webhook_key
+from ppcd.store.rows import DebitJob, Evidence, NewReply, PromptKey, WebhookKey, webhook_key
 from ppcd.store.session import single
-from ppcd.store.sql import END, Cursor, integers, octets, texts
+from ppcd.store.sql import END, Cursor, integers, nested, octets, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,8 @@ class Settled:
     prompt: PromptKey | None = None
 
 
-# How each column of `NewReply` is handed over, in its order.
-_COLUMNS: Mapping[str, Callable[[Iterable[Any]], str]] = {
-    **dict.fromkeys(("reply_id", "key", "msisdn"), integers),
+# How each attribute of `Evidence` is handed over.
+_EVIDENCE: Mapping[str, Callable[[Iterable[Any]], str]] = {
     **dict.fromkeys(("address", "link"), texts),
     "raw": octets,
     **dict.fromkeys(("data_coding", "esm_class"), integers),
@@ -35,22 +34,38 @@ _COLUMNS: Mapping[str, Callable[[Iterable[Any]], str]] = {
 }
 
 
-def reply_columns(batch: Sequence[NewReply]) -> dict[str, object]:
-    """The parameters of REPLIES."""
-    columns = zip(*batch, strict=True)
+def evidence_columns(evidence: Sequence[Evidence]) -> dict[str, str]:
+    """Its attributes as array literals."""
     return {
-        name: literal(column)
-        for (name, literal), column in zip(_COLUMNS.items(), columns, strict=True)
+        name: literal([getattr(one, name) for one in evidence])
+        for name, literal in _EVIDENCE.items()
     }
 
 
-REPLIES = """
-        SELECT * FROM unnest(
-            %(reply_id)s::bigint[], %(key)s::bigint[], %(msisdn)s::bigint[], %(address)s::text[],
-            %(link)s::text[], %(raw)s::bytea[], %(data_coding)s::smallint[],
-            %(esm_class)s::smallint[], %(verdict)s::text[], %(number)s::text[], %(rule)s::text[])
-            AS r(reply_id, key, msisdn, address, link, raw, data_coding, esm_class, verdict,
-                 number, rule)
+def _grouped(batch: Sequence[NewReply]) -> dict[str, str]:
+    """The parameters of _REPLIES: each evidence once, with the ids and keys that it belongs to."""
+    groups: dict[Evidence, tuple[list[int], list[int | None]]] = {}
+    for reply_id, key, _, evidence in batch:
+        if (group := groups.get(evidence)) is None:
+            group = groups[evidence] = ([], [])
+        group[0].append(reply_id)
+        group[1].append(key)
+    return evidence_columns(list(groups)) | {
+        "reply_ids": nested(ids for ids, _ in groups.values()),
+        "keys": nested(keys for _, keys in groups.values()),
+    }
+
+
+_REPLIES = """
+        SELECT s.reply_id, s.key, e.address, e.link, e.raw, e.data_coding, e.esm_class, e.verdict,
+               e.number, e.rule
+          FROM unnest(
+            %(reply_ids)s::text[], %(keys)s::text[], %(address)s::text[], %(link)s::text[],
+            %(raw)s::bytea[], %(data_coding)s::smallint[], %(esm_class)s::smallint[],
+            %(verdict)s::text[], %(number)s::text[], %(rule)s::text[])
+            AS e(reply_ids, keys, address, link, raw, data_coding, esm_class, verdict, number,
+                 rule),
+               unnest(e.reply_ids::bigint[], e.keys::bigint[]) AS s(reply_id, key)
 """
 
 INSERT_REPLY = """
@@ -58,7 +73,7 @@ INSERT_REPLY = """
                            verdict, number, rule, effect, received_at)
 """
 
-# Comes sorted by key, and the lane's plan keeps that order: two nodes that confirm the same
+# `r` comes sorted by key, and the lane's plan keeps that order: two nodes that confirm the same
 # charges wait for each other instead of deadlocking. The deleted row is the decision. `gone` takes
 # the evidence along, for there is no cheap way to join two lists of thousands under that plan; and
 # the clock is read once, not for each row.
@@ -118,8 +133,9 @@ _NOTIFIED = """
 
 _WITH_CLOCK = "WITH t AS MATERIALIZED (SELECT business_now() AS now), "
 
-_CONFIRM = _WITH_CLOCK + "r AS (" + REPLIES + ")" + _SETTLE + _SETTLED + _NOTIFIED
-_CONFIRM_BRIEFLY = _WITH_CLOCK + "r AS (" + REPLIES + ")" + _SETTLE + _SETTLED_BRIEFLY + _NOTIFIED
+_R = _WITH_CLOCK + "r AS (" + _REPLIES + " ORDER BY key)"
+_CONFIRM = _R + _SETTLE + _SETTLED + _NOTIFIED
+_CONFIRM_BRIEFLY = _R + _SETTLE + _SETTLED_BRIEFLY + _NOTIFIED
 
 # What an earlier run did, whose answer was lost, is left alone and reported. The work that it made
 # is leased to this node, and comes back when the lease is over.
@@ -128,8 +144,8 @@ _CONFIRM_AGAIN = (
     + """before AS (
         SELECT reply_id, effect, charge_id FROM reply WHERE reply_id = ANY(%(reply_id)s::bigint[])
     ), r AS ("""
-    + REPLIES
-    + " WHERE NOT EXISTS (SELECT FROM before b WHERE b.reply_id = r.reply_id))"
+    + _REPLIES
+    + " WHERE NOT EXISTS (SELECT FROM before b WHERE b.reply_id = s.reply_id) ORDER BY key)"
     + _SETTLE
     + _SETTLED
     + _NOTIFIED
@@ -150,7 +166,9 @@ def confirm(
     the jobs are nobody's yet, and neither they nor their charges are reported. With `repeat`, an
     earlier run may have been applied after all: what it settled is found and reported.
     """
-    values = reply_columns(sorted(batch, key=_key)) | {"lease_s": lease_s}
+    values: dict[str, object] = {**_grouped(batch), "lease_s": lease_s}
+    if repeat:
+        values["reply_id"] = integers(reply.reply_id for reply in batch)
     first = _CONFIRM if lease_s > 0 else _CONFIRM_BRIEFLY
     cur.execute(_CONFIRM_AGAIN if repeat else first, values)
     rows = cur.fetchall()
@@ -169,10 +187,6 @@ def confirm(
 
 
 _CONFIRMED = Settled(Effect.CONFIRMED)
-
-
-def _key(reply: NewReply) -> int:
-    return reply.key or 0
 
 
 def _debit_job(

@@ -122,6 +122,24 @@ class PromptJob:
     language: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What a reply says and how it was read, apart from whose it is.
+
+    Thousands share one: who says the same to the same address over the same link. Known by its
+    identity.
+    """
+
+    address: str
+    link: str
+    raw: bytes
+    data_coding: int
+    esm_class: int
+    verdict: str
+    number: str | None
+    rule: str
+
+
 class NewReply(NamedTuple):
     """An MO as read. `key` is None when it can mean no charge of ours.
 
@@ -131,14 +149,7 @@ class NewReply(NamedTuple):
     reply_id: int
     key: int | None
     msisdn: int | None
-    address: str
-    link: str
-    raw: bytes
-    data_coding: int
-    esm_class: int
-    verdict: str
-    number: str | None
-    rule: str
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ppcd.charge.consequence import Effect, Situation, consequence
 from ppcd.charge.reading import Verdict
 from ppcd.charge.rules import State
-from ppcd.store.replies import INSERT_REPLY, Settled, reply_columns, settled_before
+from ppcd.store.replies import INSERT_REPLY, Settled, evidence_columns, settled_before
 from ppcd.store.rows import NewReply, PromptKey, PromptNo, WebhookKey
 from ppcd.store.sql import END, Cursor, integers, lock_awaiting, texts
 
@@ -110,7 +110,7 @@ def look_again(
     `untrusted` names the links whose replies are only recorded. No two replies of a batch have the
     same key. Asking first what was done before, it needs no `repeat`.
     """
-    keys = sorted(r.key for r in batch if r.key is not None and r.link not in untrusted)
+    keys = sorted(r.key for r in batch if r.key is not None and r.evidence.link not in untrusted)
     # The locks first, the look second: a new statement sees what was committed while we waited.
     cur.execute(_LOCK_HOLDS, [integers(keys)])
     lock_awaiting(cur, keys)
@@ -122,13 +122,14 @@ def look_again(
         seen = _situations(cur, keys)
         work = _Work(cur, left, lease_s)
         for reply in left:
-            meant = None if reply.key is None or reply.link in untrusted else seen.get(reply.key)
+            link = reply.evidence.link
+            meant = None if reply.key is None or link in untrusted else seen.get(reply.key)
             effect = (
                 Effect.UNTRUSTED
-                if reply.link in untrusted
+                if link in untrusted
                 else consequence(
-                    Verdict(reply.verdict),
-                    reply.number,
+                    Verdict(reply.evidence.verdict),
+                    reply.evidence.number,
                     meant.situation if meant else None,
                     reprompts_max=reprompts_max,
                     wrong_codes_max=wrong_codes_max,
@@ -195,8 +196,10 @@ class _Work:
         ids = [reply.reply_id for reply in self._batch]
         self._cur.execute(
             _INSERT_REPLIES,
-            reply_columns(self._batch)
+            evidence_columns([reply.evidence for reply in self._batch])
             | {
+                "reply_id": integers(ids),
+                "msisdn": integers(reply.msisdn for reply in self._batch),
                 "charge_id": integers(self._charges[i] for i in ids),
                 "effect": texts(self._effects[i] for i in ids),
             },

@@ -1,0 +1,34 @@
+"""What is installed is what runs: a package without its data would be found out by an operator."""
+
+import subprocess
+from configparser import ConfigParser
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def _declared() -> list[str]:
+    metadata = ConfigParser()
+    metadata.read(ROOT / "setup.cfg")
+    return [p.strip() for p in metadata["options.package_data"]["*"].replace("\n", ",").split(",")]
+
+
+def _package_of(path: Path) -> Path:
+    return next(parent for parent in path.parents if (parent / "__init__.py").exists())
+
+
+def test_every_file_beside_the_code_is_installed():
+    patterns = _declared()
+    listed = subprocess.run(
+        ["git", "ls-files", "ppcd"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    beside = [ROOT / name for name in listed.stdout.split() if not name.endswith((".py", ".md"))]
+    assert beside
+    left_out = []
+    for path in beside:
+        name = str(path.relative_to(_package_of(path)))
+        # A pattern's star does not cross a directory.
+        if not any(fnmatch(name, p) and name.count("/") == p.count("/") for p in patterns):
+            left_out.append(str(path.relative_to(ROOT)))
+    assert left_out == []

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ppcd.charge.debit import (
@@ -31,12 +30,13 @@ from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import Event
 from ppcd.flow.ends import hand_on
+from ppcd.flow.keeping import keep
 from ppcd.flow.ports import LEASE_S, RUN_LEASE_S, Adapter, Offers
 from ppcd.metrics import Metrics
 from ppcd.store import charges, debits
 from ppcd.store.batcher import Batcher
 from ppcd.store.debits import Begun, Intent, Next, Result
-from ppcd.store.lanes import Broken, Closing, Runner, StoreError, Violated
+from ppcd.store.lanes import Runner
 from ppcd.store.rows import DebitJob, Ended
 
 log = Logger(namespace="ppcd.flow.debit")
@@ -49,11 +49,6 @@ NOT_SENT_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)
 
 _UNHOLDABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _PLANS: Final = {Doubt.AGAIN: "debit", Doubt.ASK: "query", Doubt.REVIEW: "review"}
-
-
-#: An answer that can't be recorded is kept for so long, with these pauses: a database that was
-#: started again must not make a doubt of what billing said. Then the lease is over anyhow.
-RECORD_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,21 +294,12 @@ class Debits:
         )
 
     async def _store(self, result: Result) -> None:
-        for pause_s in RECORD_PAUSES_S:
-            try:
-                ended = await self._record.submit([result])
-                break
-            except (Broken, Violated, Closing):
-                raise
-            except StoreError as exc:
-                log.warn(
-                    "billing's answer about charge {charge} can't be recorded yet: {why}",
-                    charge=result.charge_id,
-                    why=str(exc),
-                )
-            await deferLater(self._clock, pause_s)
-        else:
-            ended = await self._record.submit([result])
+        ended = await keep(
+            lambda: self._record.submit([result]),
+            clock=self._clock,
+            what="billing's answer",
+            charge_id=result.charge_id,
+        )
         hand_on(ended, self._offers, self._metrics)
         if ended == [None] and result.next in (Next.SUCCEEDED, Next.DENIED):
             await self._compare(result)

@@ -12,6 +12,7 @@ from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.texts import Kind, Texts
 from ppcd.flow.ends import hand_on
+from ppcd.flow.keeping import keep
 from ppcd.flow.ports import (
     LEASE_S,
     RUN_LEASE_S,
@@ -160,7 +161,13 @@ class Prompts:
             delay_s=delay_s,
             unwritten=go.first and not sent.segments,
         )
-        hand_on(await self._finish.submit([answered]), self._offers, self._metrics)
+        ended = await keep(
+            lambda: self._finish.submit([answered]),
+            clock=self._lanes.reactor,
+            what="the SMSC's answer",
+            charge_id=job.charge_id,
+        )
+        hand_on(ended, self._offers, self._metrics)
 
     async def receipts(self, batch: Sequence[DeliveryReceipt]) -> None:
         """Record receipts; a prompt that never arrived ends its charge, if nobody has answered."""

@@ -1,42 +1,20 @@
 """The debit step: intents that grow old, answers that come late, and answers nobody can record."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 
 from ppcd.charge.debit import Abilities, Debited, DenialReason, Denied, Unknown
 from ppcd.charge.rules import State
 from ppcd.store.failures import Closing, NotApplied, OutcomeUnknown, Violated
-from ppcd.store.lanes import Immediate
 from ppcd.store.rows import ChargeRow
 from tests.billing.adapter_contract import Fault
 from tests.builders import Store
 from tests.conftest import Criticals
 from tests.flow.fakes import ABLE, IDEMPOTENT, QUERYABLE, UNABLE
+from tests.flow.unsteady import Unsteady
 from tests.flow.world import World, now
-
-
-class Unsteady(Immediate):
-    """A database that fails as told: transaction's name -> what happens, one call after another."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store.direct, reactor=None)
-        self.troubles: dict[str, list[Any]] = {}
-
-    def call(self, transaction: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
-        name = getattr(transaction, "func", transaction).__name__
-        trouble = self.troubles.get(name, [])
-        what = trouble.pop(0) if trouble else None
-        if callable(what):
-            what()
-            what = None
-        if isinstance(what, OutcomeUnknown) and "applied" in str(what):
-            super().call(transaction, *args, **kwargs)
-        if what is not None:
-            return fail(what)
-        return super().call(transaction, *args, **kwargs)
 
 
 @pytest.fixture
@@ -158,15 +136,11 @@ def test_an_answer_against_what_the_partner_was_told_is_an_alarm_and_no_change(
     world.pump()
     world.adapter.gate = None
     # A person has looked at billing, and found it debited.
-    store.result(_known(charge), "debited", reference="by hand")
+    store.result(charge, "debited", reference="by hand")
     gate.callback(None)
     assert world.counted("contradictions") == contradictions
     row = world.charge(charge.charge_id)
     assert (row.state, row.billing_reference) == ("succeeded", "by hand")
-
-
-def _known(charge: ChargeRow) -> Any:
-    return SimpleNamespace(charge_id=charge.charge_id)
 
 
 def test_a_node_that_comes_back_takes_up_its_attempts_at_once(world: World) -> None:

@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppcd.flow.document import document_of, document_text
@@ -14,13 +14,14 @@ VALUES = st.recursive(
     | st.booleans()
     | st.integers()
     | st.decimals(allow_nan=False, allow_infinity=False, places=3)
-    | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
 )
 
 
-@given(st.dictionaries(st.text(), VALUES))
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(st.text(max_size=8), VALUES, max_size=4))
 def test_a_document_comes_back_as_it_went(document: dict[str, object]) -> None:
     text = document_text(document)
     assert document_of(text) == document

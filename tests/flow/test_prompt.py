@@ -6,8 +6,11 @@ from ppcd.charge.rules import State
 from ppcd.flow.ports import SendResult, Sent
 from ppcd.flow.prompt import decide
 from ppcd.flow.request import Created
+from ppcd.store.failures import NotApplied
 from ppcd.store.prompts import Next
 from ppcd.store.rows import ChargeRow
+from tests.builders import Store
+from tests.flow.unsteady import Unsteady
 from tests.flow.world import World, now
 
 ACCEPTED, NOT_NOW, REFUSED = SendResult.ACCEPTED, SendResult.NOT_NOW, SendResult.REFUSED
@@ -121,6 +124,22 @@ def test_a_prompt_that_waited_for_a_link_can_be_answered_when_it_left(world: Wor
     assert len(world.texts(charge)) == 1
     world.answer(charge)
     assert world.state(charge) is State.SUCCEEDED
+
+
+def test_an_accepted_prompt_that_cannot_be_recorded_yet_is_not_sent_again(
+    store: Store,
+) -> None:
+    runner = Unsteady(store)
+    world = World(store, runner=runner)
+    runner.reactor = world.clock
+    charge = created(world)
+    runner.troubles["finish"] = [NotApplied("down"), NotApplied("down")]
+    world.pump()
+    assert store.work_of(charge) == {"awaiting", "prompt_job"}
+    world.clock.pump([0.5, 1])
+    assert store.work_of(charge) == {"awaiting"}
+    world.pass_(61)
+    assert len(world.texts(charge)) == 1
 
 
 def test_our_own_faults_end_after_three(world: World) -> None:

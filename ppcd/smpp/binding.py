@@ -254,8 +254,8 @@ class Bind:
             self.refused_with = event.status
             refused = event.status in REFUSALS
             self._failure = Failure.REFUSED if refused else Failure.UNREACHABLE
-            if event.status is not None:
-                self._why += f" with {status_name(event.status)}"
+            assert event.status is not None, "a refusal has a status"
+            self._why += f" with {status_name(event.status)}"
         elif stood_s >= self._settings.backoff.stable_s:
             self._failure = Failure.LOST
         else:

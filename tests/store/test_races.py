@@ -333,6 +333,31 @@ def test_batches_over_the_same_charges_do_not_deadlock(store: Store) -> None:
     assert deadlocks(store) == before
 
 
+def test_nodes_that_confirm_the_same_charges_wait_for_each_other(store: Store) -> None:
+    """Each hears its own copies, in its own order, in many spellings."""
+    random = Random(11)
+    before = deadlocks(store)
+    for _ in range(3):
+        made = [charge_of(r) for r in store.create(*(store.a_new_charge() for _ in range(300)))]
+        store.run(prompts.begin, [store.a_writing(c) for c in made], lease_s=60)
+        copies = [
+            [
+                store.a_reply(c, raw=bytes([random.randrange(5)]), link=f"link-{number}")
+                for c in random.sample(made, len(made))
+            ]
+            for number in range(3)
+        ]
+
+        def confirm(batch: list[Any]) -> int:
+            with Direct(store.dsn, profile=PINNED) as direct:
+                settled = direct.run(replies.confirm, batch, lease_s=60)
+            return sum(s is not None for s in settled)
+
+        with ThreadPoolExecutor(3) as pool:
+            assert sum(pool.map(confirm, copies)) == len(made), "each is confirmed by one copy"
+    assert deadlocks(store) == before
+
+
 def test_expiry_and_confirmation_at_the_last_moment_agree(store: Store) -> None:
     made = [charge_of(r) for r in store.create(*(store.a_new_charge() for _ in range(100)))]
     store.run(prompts.begin, [store.a_writing(c) for c in made], lease_s=60)

@@ -12,12 +12,14 @@ from ppcd.metrics import Metrics
 from ppcd.smpp import (
     ESM_UDHI,
     Accepted,
+    Command,
     LinkState,
     MessageState,
     MessageType,
     Refused,
     Status,
     Tag,
+    build,
     build_receipt_text,
     deliver_sm,
 )
@@ -314,3 +316,20 @@ def test_a_flood_of_all_kinds_keeps_its_order(house: House) -> None:
     assert [mo.said.part for mo in heard].index(True) == 10
     assert heard[-1].said.text == "да " * 20
     assert len(house.receipts) == 1
+
+
+def test_an_answer_may_come_as_data_sm(house: House) -> None:
+    data_sm = build(
+        Command.DATA_SM,
+        source_addr=b"380971234567",
+        source_addr_ton=1,
+        destination_addr=b"717104",
+        data_coding=8,
+        tlvs=[(Tag.MESSAGE_PAYLOAD, YES)],
+    )
+    answers: list[object] = []
+    house.scene.smsc.peer.send(data_sm).addCallback(answers.append)
+    house.scene.network.turn()
+    assert [type(answer) for answer in answers] == [Accepted]
+    [mo] = house.replies.heard
+    assert (mo.msisdn, mo.said.text) == (380971234567, "ДА")

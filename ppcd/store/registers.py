@@ -169,7 +169,8 @@ def register_addresses(
 ) -> dict[str, tuple[Address, ...]]:
     """The pools of the routes with their addresses' numbers; new addresses get the next ones.
 
-    Raises ValueError when more than 1,000 addresses were ever used, or another route has one.
+    An address that has moved to another route keeps its number. Raises ValueError when more than
+    1,000 addresses were ever used.
     """
     cur.execute("LOCK TABLE reply_address IN SHARE ROW EXCLUSIVE MODE")
     known = {

@@ -22,10 +22,10 @@ _NEW = f"""
     TRUNCATE fresh;
     INSERT INTO fresh
     SELECT i, %(first_id)s + i, ({FIRST_PHONE} + i) * 1000 + n.address_no, n.address_no,
-           {FIRST_PHONE} + i, CASE WHEN %(pure)s THEN 0 ELSE {KIND_SQL} END
+           {FIRST_PHONE} + i, {KIND_SQL}
       FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS i
       JOIN reply_address n ON n.address = ({FIRST_ADDRESS} + i %% {ADDRESSES})::text
-     WHERE %(pure)s OR {KIND_SQL} < 195
+     WHERE {KIND_SQL} < 195
      ORDER BY 3;
 """
 _FACTS = (
@@ -87,7 +87,6 @@ def prepare(dsn: str, *, first: int, count: int, first_id: int, partner_id: int)
                 "first": start,
                 "last": last,
                 "first_id": first_id,
-                "pure": False,
                 "partner_id": partner_id,
                 "document": _DOCUMENT,
             }

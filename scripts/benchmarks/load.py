@@ -166,10 +166,12 @@ class Load:
             self._selector.register(connection, selectors.EVENT_READ, bound)
             self.bound.append(bound)
 
-    def prepare(self, *, first: int, count: int, receipts: bool = False, pure: bool = False) -> int:
-        made = streams(first, count, links=len(self.bound), receipts=receipts, pure=pure)
-        for bound, stream in zip(self.bound, made, strict=True):
-            bound.begin(stream)
+    def prepare(self, *, first: int, count: int, receipts: bool = False, both: bool = False) -> int:
+        """Deal what these charges' phones say to the links; with `both`, to each half of them."""
+        links = len(self.bound) // 2 if both else len(self.bound)
+        made = streams(first, count, links=links, receipts=receipts)
+        for number, bound in enumerate(self.bound):
+            bound.begin(made[number % links])
         return sum(map(len, made))
 
     def run(

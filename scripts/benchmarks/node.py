@@ -185,7 +185,7 @@ class Node:
         self.name = name
         self.operations_port, self.partner_port = free_port(), free_port()
         self._config = self.directory / f"{name}.yaml"
-        self.socket = Path(tempfile.mkdtemp(prefix="ppcd-")) / "s"
+        self.socket = database.directory / f"{name}.sock"
         names = [f"link{n}" for n in range(links)]
         password = self.directory / "password"
         password.write_text("bench")
@@ -207,7 +207,6 @@ class Node:
                 socket=self.socket,
             )
         )
-        self._log = (self.directory / f"{name}.log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -217,7 +216,8 @@ class Node:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "ppcd.cli", "run", "--config", str(self._config)]
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
+        with (self.directory / f"{self.name}.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def wait_ready(self) -> None:
         until = time.monotonic() + READY_S
@@ -259,8 +259,7 @@ class Node:
                 self._process.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
-        self._log.close()
-        shutil.rmtree(self.socket.parent, ignore_errors=True)
+        self.socket.unlink(missing_ok=True)
 
     def tail(self) -> str:
         return (self.directory / f"{self.name}.log").read_text()[-2000:]

@@ -6,7 +6,7 @@ the last reply. Closed loop for capacity, open loop for latency.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -48,11 +48,11 @@ FULL = Plan(
 )
 QUICK = Plan(
     cells=1,
-    charges=60_000,
-    seconds=3,
-    overload_s=4,
-    overload_charges=120_000,
-    open_s=2,
+    charges=40_000,
+    seconds=2,
+    overload_s=3,
+    overload_charges=50_000,
+    open_s=1.5,
     kills=1,
     receipts=False,
 )
@@ -75,23 +75,36 @@ class Cell:
 class Bench:
     """One database, one node, one load; charges are used once and never again."""
 
-    def __init__(self, database: Database, node: Node, load: Load) -> None:
+    def __init__(
+        self, database: Database, node: Node, load: Load, *, others: Sequence[Node] = ()
+    ) -> None:
         self.database = database
         self.node = node
         self.load = load
-        self._next = 0
+        #: The first charge that was not used.
+        self.next = 0
+        self._nodes = [node, *others]
 
     def bind(self) -> None:
-        """Start the node; it binds to the load."""
-        self.load.begin("accept", count=LINKS)
-        self.node.start()
-        self.node.wait_ready()
+        """Start the nodes, one after the other; they bind to the load."""
+        self.load.begin("accept", count=LINKS * len(self._nodes))
+        for node in self._nodes:
+            node.start()
+            node.wait_ready()
         self.load.end()
 
-    def prepare(self, count: int, *, receipts: bool = False) -> int:
-        """So many new charges, and what their phones will say; the first one's number."""
-        first = self._next
-        self._next += count
+    def pause(self) -> None:
+        """Hold billing and prompts by their stop buttons: replies alone are measured."""
+        for kind in ("debits", "prompts"):
+            self.node.tell("pause", kind)
+
+    def prepare(self, count: int, *, receipts: bool = False, both: bool = False) -> int:
+        """So many new charges, and what their phones will say; the first one's number.
+
+        With `both`, the first half of the links brings what the other half brings.
+        """
+        first = self.next
+        self.next += count
         charges.prepare(
             self.database.dsn,
             first=first,
@@ -100,7 +113,7 @@ class Bench:
             partner_id=self.database.partner_id,
         )
         charges.settle(self.database.dsn)
-        self.load.do("prepare", first=first, count=count, receipts=receipts)
+        self.load.do("prepare", first=first, count=count, receipts=receipts, both=both)
         return first
 
     def cell(
@@ -112,13 +125,13 @@ class Bench:
         watch: Callable[[], None] | None = None,
     ) -> Cell:
         """Run the prepared load and say what it cost."""
-        pids = self.database.pids
-        node, postgres = machine.cpu_s([self.node.pid]), machine.cpu_s(pids)
+        pids = [node.pid for node in self._nodes]
+        node, postgres = machine.cpu_s(pids), machine.cpu_s(self.database.pids)
         self.load.begin("run", seconds=seconds, window=window, rate=rate)
         if watch is not None:
             watch()
         done = self.load.end()
-        node = machine.cpu_s([self.node.pid]) - node
+        node = machine.cpu_s(pids) - node
         postgres = machine.cpu_s(self.database.pids) - postgres
         answered = max(1, done["answered"])
         assert done["alive"], f"a link was lost:\n{self.node.tail()}"
@@ -181,15 +194,14 @@ def _measure(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
         )
         copies.append(copy_floor(bench.database, seconds=plan.seconds / 2))
     bench.bind()
-    for kind in ("debits", "prompts"):
-        bench.node.tell("pause", kind)
+    bench.pause()
     _warm_up(bench, plan)
     for _ in range(plan.cells):
         bench.prepare(plan.charges)
         cells.append(bench.cell(seconds=plan.seconds, window=WINDOW))
         memory.append(bench.node.memory_mib())
         bench.check()
-        _say("closed loop", cells[-1])
+        say("closed loop", cells[-1])
         copies.append(copy_floor(bench.database, seconds=plan.seconds / 2))
     figures = _figures(cells, copies, links, memory)
     figures += _open_loop(bench, plan, middle([c.per_s for c in cells]))
@@ -272,7 +284,7 @@ def _open_loop(bench: Bench, plan: Plan, saturated: float) -> list[dict[str, Any
         bench.prepare(int(rate * plan.open_s * 1.05))
         found.append(bench.cell(seconds=plan.open_s, rate=rate))
         bench.check()
-        _say("half the rate", found[-1])
+        say("half the rate", found[-1])
     p99 = [cell.p99_ms for cell in found]
     return [
         figure(
@@ -294,7 +306,7 @@ def _receipts(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
         bench.prepare(plan.charges // 2, receipts=True)
         found.append(bench.cell(seconds=plan.seconds, window=WINDOW))
         bench.check()
-        _say("with receipts", found[-1])
+        say("with receipts", found[-1])
     return [
         figure(
             "reply_with_receipts_rate",
@@ -330,11 +342,11 @@ def _overload(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
 
     cell = bench.cell(seconds=plan.overload_s, window=OVERLOAD_WINDOW, watch=watch)
     bench.check()
-    _say("overload", cell)
+    say("overload", cell)
     print(f"overload: memory {seen[0]:.0f} MiB at first, {max(seen):.0f} at most, {seen[-1]:.0f}")
     bench.prepare(4_000)
     after = bench.cell(seconds=3, rate=1_000)
-    _say("right after", after)
+    say("right after", after)
     half = len(seen) // 2
     grown = max(seen[half:]) / max(seen[:half])
     return [
@@ -373,7 +385,8 @@ def _kills(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
     return [figure("reply_lost_after_kill", lost, "replies", better="lower", must=0, aim=0)]
 
 
-def _say(what: str, cell: Cell) -> None:
+def say(what: str, cell: Cell) -> None:
+    """A line about one cell."""
     print(
         f"{what}: {cell.per_s:,.0f} replies/s; µs a reply: node {cell.node_us:.1f}, PostgreSQL "
         f"{cell.postgres_us:.1f}, load {cell.load_us:.2f}; p50 {cell.p50_ms:.1f} ms, "

@@ -108,27 +108,14 @@ class Stream:
         return len(self.ends) - 1
 
 
-def streams(
-    first: int, count: int, *, links: int, receipts: bool = False, pure: bool = False
-) -> list[Stream]:
-    """The answers of `count` charges, dealt to the links; a receipt beside each with `receipts`.
-
-    With `pure` all phones say yes.
-    """
+def streams(first: int, count: int, *, links: int, receipts: bool = False) -> list[Stream]:
+    """The answers of `count` charges, dealt to the links; a receipt beside each with `receipts`."""
     made = [Stream() for _ in range(links)]
     for position, i in enumerate(order(first, count, seed=first)):
         stream = made[position % links]
         if receipts:
             stream.add(receipt_body(i), -i)
-        stream.add(reply_body(i, YES if pure else kind_of(i)), i)
+        stream.add(reply_body(i, kind_of(i)), i)
     for stream in made:
         stream.seal()
     return made
-
-
-def counted(first: int, count: int) -> dict[str, int]:
-    """How many of these charges' phones do what."""
-    found = dict.fromkeys(WORDS, 0)
-    for i in range(first, first + count):
-        found[kind_of(i)] += 1
-    return found

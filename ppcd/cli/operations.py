@@ -80,7 +80,7 @@ def _show(seen: dict[str, Any]) -> None:
         print("what follows is from before the database was lost:")
     for job in seen["jobs"]:
         everywhere = "?" if job["all_nodes"] is None else job["all_nodes"]
-        oldest = f", oldest due {job['oldest_s']:.0f} s ago" if job["oldest_s"] else ""
+        oldest = f", oldest {job['oldest_s']:.0f} s old" if job["oldest_s"] else ""
         print(
             f"{job['kind']:8} jobs  {everywhere} on all nodes{oldest}; "
             f"here {job['running']} running, {job['queued']} queued"

@@ -203,7 +203,8 @@ class Metrics:
         self.jobs = self._gauge("jobs", "Work rows waiting or running, on all nodes.", kind)
         self.oldest_job_seconds = self._gauge(
             "oldest_job_seconds",
-            "Age of the oldest work row that is due, on all nodes; 0 without any.",
+            "How long the oldest unfinished work of all nodes is waited for: since the request, "
+            "the yes, the end; doubts are counted apart. 0 without any.",
             kind,
         )
         self.jobs_running = self._gauge("jobs_running", "Jobs this node runs now.", kind)

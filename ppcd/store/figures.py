@@ -13,7 +13,7 @@ class Work:
 
     kind: str
     count: int
-    #: Since the oldest row that is due became so; 0 without any.
+    #: How long somebody has waited for the oldest of them; 0 without any.
     oldest_s: float
 
 
@@ -30,15 +30,22 @@ class Figures:
     pauses: tuple[PauseRow, ...]
 
 
+# Ages are what people wait, however often the work was tried and put off: since the request for a
+# prompt, since the yes for a debit, since the end for a webhook. Doubts have a figure of their own.
+# Ids are time-ordered, so the lowest is the oldest.
 _WORK = """
-    SELECT kind, count(*), greatest(0, coalesce(extract(epoch FROM t.now - min(run_at)), 0))::float8
-      FROM (SELECT 'prompt' AS kind, run_at FROM prompt_job
+    SELECT kind, count, greatest(0, coalesce(extract(epoch FROM t.now - since), 0))::float8
+      FROM (SELECT 'prompt' AS kind, count(*),
+                   (SELECT created_at FROM charge WHERE charge_id =
+                       (SELECT min(charge_id) FROM prompt_job WHERE prompt_no = 0)) AS since
+              FROM prompt_job
              UNION ALL
-            SELECT 'debit', run_at FROM debit_job WHERE review_since IS NULL
+            SELECT 'debit', count(*), min(confirmed_at) FILTER (WHERE doubt_since IS NULL)
+              FROM debit_job WHERE review_since IS NULL
              UNION ALL
-            SELECT 'webhook', run_at FROM webhook_job WHERE dead_since IS NULL) w,
+            SELECT 'webhook', count(*), min(first_at)
+              FROM webhook_job WHERE dead_since IS NULL) w,
            (SELECT business_now() AS now) t
-     GROUP BY kind, t.now
 """
 
 _STUCK = """
@@ -52,7 +59,7 @@ _STUCK = """
 def look(cur: Cursor) -> Figures:
     """Count. Costs a scan of the work tables: every few seconds is often enough."""
     found = {row[0]: Work(*row) for row in cur.execute(_WORK).fetchall()}
-    work = tuple(found.get(kind, Work(kind, 0, 0)) for kind in ("prompt", "debit", "webhook"))
+    work = tuple(found[kind] for kind in ("prompt", "debit", "webhook"))
     row = cur.execute(_STUCK).fetchone()
     assert row is not None
     awaiting, in_doubt, in_review, dead = row

@@ -37,6 +37,7 @@ POSTGRES = {
     "max_wal_size": "8GB",
     "checkpoint_timeout": "15min",
     "max_connections": "60",
+    "autovacuum_naptime": "10s",
 }
 
 _CONFIG = """\

@@ -98,10 +98,13 @@ class Bench:
         for kind in ("debits", "prompts"):
             self.node.tell("pause", kind)
 
-    def prepare(self, count: int, *, receipts: bool = False, both: bool = False) -> int:
+    def prepare(
+        self, count: int, *, receipts: bool = False, both: bool = False, settle: bool = True
+    ) -> int:
         """So many new charges, and what their phones will say; the first one's number.
 
-        With `both`, the first half of the links brings what the other half brings.
+        With `both`, the first half of the links brings what the other half brings. Without
+        `settle`, vacuum and checkpoints come when they come.
         """
         first = self.next
         self.next += count
@@ -112,7 +115,8 @@ class Bench:
             first_id=self.database.first_id,
             partner_id=self.database.partner_id,
         )
-        charges.settle(self.database.dsn)
+        if settle:
+            charges.settle(self.database.dsn)
         self.load.do("prepare", first=first, count=count, receipts=receipts, both=both)
         return first
 

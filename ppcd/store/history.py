@@ -116,13 +116,15 @@ def work(cur: Cursor, charge_id: int) -> list[Entry]:
     return [Entry(*row) for row in cur.execute(_WORK, {"id": charge_id}).fetchall()]
 
 
-_FIND = """
-    SELECT c.charge_id FROM charge c
-      LEFT JOIN outcome o ON o.charge_id = c.charge_id
-     WHERE (%(msisdn)s::bigint IS NULL OR c.msisdn = %(msisdn)s)
-       AND (%(reference)s::text IS NULL OR c.reference = %(reference)s)
-       AND (%(billing_reference)s::text IS NULL OR o.billing_reference = %(billing_reference)s)
-     ORDER BY c.charge_id DESC LIMIT %(limit)s
+# Each known thing has an index of its own; the ids that they give are then compared.
+_BY_MSISDN = "SELECT charge_id FROM charge WHERE msisdn = %(msisdn)s"
+_BY_REFERENCE = """
+    SELECT k.charge_id FROM partner p
+      JOIN charge_key k ON k.partner_id = p.partner_id AND k.kind = 'reference'
+                       AND k.value_hash = sha256(convert_to(%(reference)s, 'UTF8'))
+"""
+_BY_BILLING_REFERENCE = """
+    SELECT charge_id FROM outcome WHERE billing_reference = %(billing_reference)s
 """
 
 
@@ -134,14 +136,17 @@ def find(
     billing_reference: str | None,
     limit: int,
 ) -> Sequence[int]:
-    """The newest charges that all the given things fit."""
+    """The newest charges that all the given things fit; at least one is given."""
+    given = {
+        "msisdn": (msisdn, _BY_MSISDN),
+        "reference": (reference, _BY_REFERENCE),
+        "billing_reference": (billing_reference, _BY_BILLING_REFERENCE),
+    }
+    values = {name: value for name, (value, _) in given.items() if value is not None}
+    queries = [query for value, query in given.values() if value is not None]
+    found = " INTERSECT ".join(f"({query})" for query in queries)
     cur.execute(
-        _FIND,
-        {
-            "msisdn": msisdn,
-            "reference": reference,
-            "billing_reference": billing_reference,
-            "limit": limit,
-        },
+        f"SELECT charge_id FROM ({found}) f ORDER BY charge_id DESC LIMIT %(limit)s",
+        values | {"limit": limit},
     )
     return [row[0] for row in cur.fetchall()]

@@ -203,6 +203,9 @@ CREATE TABLE outcome (
     CHECK ((state = 'succeeded') = (reason IS NULL))
 ) PARTITION BY RANGE (charge_id);
 
+CREATE INDEX outcome_billing_reference ON outcome (billing_reference)
+    WHERE billing_reference IS NOT NULL;
+
 CREATE TABLE notification (
     charge_id bigint NOT NULL,
     sequence bigint NOT NULL,

@@ -241,6 +241,10 @@ class Requests:
         rows = await self._lanes.run(registers.tariffs, partner.partner_id)
         return next((row for row in rows if row.name == product_id), None)
 
+    def serves(self, msisdn: Msisdn) -> bool:
+        """Whether some route serves this number."""
+        return self._route_of(msisdn) is not None
+
     async def create(self, partner: Partner, order: Order) -> CreateAnswer:
         """Accept a charge, or say why not. `Created` is committed; its prompt is on its way."""
         route = self._route_of(order.msisdn)

@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
 from math import ceil
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
+from pydantic import BaseModel
 from twisted.logger import Logger
 
 from ppcd.charge.money import Money, to_decimal_text
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
 from ppcd.http.messages import JSON_TYPE, Request, Response
-from ppcd.http.router import Router
+from ppcd.http.router import Handler, Router
 from ppcd.http.server import Limits
 from ppcd.partner import json_text
 from ppcd.partner.errors import BY_STATUS, ApiError, Problem
@@ -50,6 +51,7 @@ class _Call:
 
 
 _Operation = Callable[[_Call], Coroutine[Any, Any, Response]]
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class PartnerApi:
@@ -80,6 +82,28 @@ class PartnerApi:
         ):
             router.add(method, base + path, self._enveloped(operation), deadline_s=seconds)
         router.add("GET", "/openapi/carrier-billing.yaml", _contract)
+
+    def for_partner(
+        self, operation: Callable[[flow.Partner, Request], Coroutine[Any, Any, Response]]
+    ) -> Handler:
+        """A handler of another room's in this API's envelope: correlator, key, errors."""
+
+        async def call(given: _Call) -> Response:
+            return await operation(given.partner, given.request)
+
+        return self._enveloped(call)
+
+    def taking(
+        self,
+        model: type[_Model],
+        operation: Callable[[flow.Partner, _Model], Coroutine[Any, Any, Response]],
+    ) -> Handler:
+        """As `for_partner`, for an operation on a body, read and checked as that model."""
+
+        async def call(given: _Call) -> Response:
+            return await operation(given.partner, read(model, _body(given.request)))
+
+        return self._enveloped(call)
 
     def error(self, status: int, request: Request | None) -> Response:
         """The answer to what no handler saw, or what broke in one."""

@@ -41,6 +41,8 @@ class Edges:
         )
         router = Router()
         self._api.add_routes(router)
+        self._checkout = node.checkout()
+        self._checkout.add_routes(router, self._api)
         self._partners = Site(
             router,
             reactor=self._reactor,
@@ -85,6 +87,7 @@ class Edges:
         port = self._ports.pop("partners", None)
         if port is not None:
             await maybeDeferred(port.stopListening)
+        self._checkout.stop()
         await self._partners.stop(grace_s)
 
     async def stop_operations(self) -> None:

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from ppcd.checkout.site import Checkout
 from ppcd.config import Settings
 from ppcd.flow.background import background
 from ppcd.flow.debit import Debits
@@ -24,6 +25,7 @@ from ppcd.flow.reply import Replies
 from ppcd.flow.request import Requests
 from ppcd.metrics import Metrics
 from ppcd.partner.events import EventWriter
+from ppcd.partner.wire import language_wanted
 from ppcd.service.edges import Edges
 from ppcd.service.in_force import InForce
 from ppcd.service.links import Links, dialects_of
@@ -198,6 +200,21 @@ class Node:
             ids=ids,
             offers=self.work.offers,
             metrics=metrics,
+        )
+
+    def checkout(self) -> Checkout:
+        """The payment page."""
+        in_force, settings = self.in_force, self.in_force.settings.partner_api
+        return Checkout(
+            lanes=self.lanes,
+            requests=self.requests,
+            clock=self._reactor,
+            metrics=self.metrics,
+            random_below=self._world.random_below,
+            prefixes=lambda: [p for route in in_force.routes for p in route.prefixes],
+            language_of=language_wanted,
+            public_url=settings.public_url,
+            http_hosts=frozenset(settings.http_sink_hosts),
         )
 
     async def start(self) -> None:

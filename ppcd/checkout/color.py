@@ -6,6 +6,9 @@ Pure arithmetic of WCAG 2: a contrast of 4.5 for text, whatever the partner chos
 from typing import Final
 
 _CONTRAST_MIN: Final = 4.6
+#: A button must at least be seen as one, whatever is written on it.
+_EDGE_MIN: Final = 1.3
+_ON_DARK, _ON_LIGHT = "#ffffff", "#000000"
 #: The page's own backgrounds in pay.css, light and dark: panel and tint must both be legible.
 LIGHT: Final = "#ffffff"
 DARK: Final = "#1a1c29"
@@ -43,10 +46,14 @@ def _mixed(color: _Rgb, other: _Rgb, share: float) -> _Rgb:
 
 def legible(color: str, background: str) -> str:
     """The colour, moved towards black or white until it can be read on that background."""
+    return _moved(color, background, _CONTRAST_MIN)
+
+
+def _moved(color: str, background: str, contrast_min: float) -> str:
     toward = _BLACK if _luminance(_rgb(background)) > 0.5 else _WHITE
     for step in range(21):
         moved = _hex(_mixed(_rgb(color), toward, step / 20))
-        if contrast(moved, background) >= _CONTRAST_MIN:
+        if contrast(moved, background) >= contrast_min:
             return moved
     raise AssertionError("black and white can be read on all of our backgrounds")
 
@@ -55,10 +62,14 @@ def style_sheet(color: str) -> str:
     """CSS that puts a partner's colour, #rrggbb in small letters, in the place of ours."""
 
     def theme(background: str) -> str:
-        brand = legible(color, background)
-        on = "#ffffff" if contrast("#ffffff", brand) >= _CONTRAST_MIN else "#0b0c14"
-        strong = _hex(_mixed(_rgb(brand), _BLACK if on == "#ffffff" else _WHITE, 0.15))
+        brand = _moved(color, background, _EDGE_MIN)
+        on = _ON_DARK if contrast(_ON_DARK, brand) >= _CONTRAST_MIN else _ON_LIGHT
+        strong = _hex(_mixed(_rgb(brand), _BLACK if on == _ON_DARK else _WHITE, 0.15))
         tint = _hex(_mixed(_rgb(background), _rgb(brand), 0.07))
-        return f":root{{--brand:{brand};--brand-strong:{strong};--on-brand:{on};--tint:{tint}}}"
+        accent = legible(color, background)
+        return (
+            f":root{{--brand:{brand};--brand-strong:{strong};--on-brand:{on};"
+            f"--accent:{accent};--tint:{tint}}}"
+        )
 
     return f"{theme(LIGHT)}@media(prefers-color-scheme:dark){{{theme(DARK)}}}\n"

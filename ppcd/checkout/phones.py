@@ -96,5 +96,6 @@ def masked(msisdn: Msisdn) -> str:
             for size in plan.groups:
                 parts.append(rest[at : at + size])
                 at += size
-            return f"+{plan.code} " + " ".join(parts)
+            # A number that breaks over two lines is read as two.
+            return "\u00a0".join([f"+{plan.code}", *parts])
     return "+" + shown

@@ -33,7 +33,9 @@ def _present(value: object) -> object:
 
 
 def _whole(value: object) -> object:
-    """Numbers arrive with all their digits; 1 and 1.0 are one number."""
+    """Numbers arrive with all their digits; 1 and 1.0 are one number, and true is none."""
+    if isinstance(value, bool):
+        raise ValueError("must be 1 or 2")
     return int(value) if isinstance(value, Decimal) and value == int(value) else value
 
 

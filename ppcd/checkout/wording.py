@@ -13,7 +13,6 @@ _UK: Final = {
     "choose_title": "Оберіть тариф",
     "choose": "Обрати",
     "pay": "Оплатити",
-    "pay_amount": "Оплатити {amount}",
     "number_title": "Для оплати введіть номер Вашого мобільного телефону",
     "number_hint": "На нього прийде SMS. Гроші спишуться з рахунку телефону лише після "
     "Вашої відповіді ТАК.",
@@ -78,11 +77,10 @@ _UK: Final = {
     "language": "Мова",
     "reconnecting": "Немає зв’язку. Оновлюємо…",
     "refresh": "Оновити",
-    "close": "Закрити",
     "steps": "Кроки оплати",
     "step_offer": "Тариф",
     "step_number": "Номер",
-    "step_confirm": "Підтвердження",
+    "step_confirm": "Відповідь",
 }
 
 _RU: Final = {
@@ -90,7 +88,6 @@ _RU: Final = {
     "choose_title": "Выберите тариф",
     "choose": "Выбрать",
     "pay": "Оплатить",
-    "pay_amount": "Оплатить {amount}",
     "number_title": "Для оплаты введите номер Вашего мобильного телефона",
     "number_hint": "На него придёт SMS. Деньги спишутся со счёта телефона только после "
     "Вашего ответа ДА.",
@@ -154,11 +151,10 @@ _RU: Final = {
     "language": "Язык",
     "reconnecting": "Нет связи. Обновляем…",
     "refresh": "Обновить",
-    "close": "Закрыть",
     "steps": "Шаги оплаты",
     "step_offer": "Тариф",
     "step_number": "Номер",
-    "step_confirm": "Подтверждение",
+    "step_confirm": "Ответ",
 }
 
 _EN: Final = {
@@ -166,7 +162,6 @@ _EN: Final = {
     "choose_title": "Choose a plan",
     "choose": "Choose",
     "pay": "Pay",
-    "pay_amount": "Pay {amount}",
     "number_title": "Enter your mobile phone number to pay",
     "number_hint": "You will get a text. Your phone account is charged only after you answer YES.",
     "known_title": "Pay from {number}",
@@ -228,11 +223,10 @@ _EN: Final = {
     "language": "Language",
     "reconnecting": "No connection. Trying again…",
     "refresh": "Refresh",
-    "close": "Close",
     "steps": "Steps of the payment",
     "step_offer": "Plan",
     "step_number": "Number",
-    "step_confirm": "Confirmation",
+    "step_confirm": "Reply",
 }
 
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {"uk": _UK, "ru": _RU, "en": _EN}

@@ -208,7 +208,7 @@ def made(cur: Cursor, hashed: bytes, *, number: int, charge_id: int) -> None:
 _REFUSE = """
     UPDATE checkout_session SET try_refused = %(why)s
      WHERE id_hash = %(id_hash)s AND tries = %(number)s AND try_charge_id IS NULL
-       AND (try_owner = %(owner)s OR %(why)s = 'reference_taken')
+       AND (try_owner = %(owner)s AND try_owner <> %(shared)s OR %(why)s = 'reference_taken')
 """
 
 
@@ -218,7 +218,10 @@ def refuse(cur: Cursor, hashed: bytes, *, number: int, owner: int, why: str) -> 
     Only by the one who alone had asked: where another joined, its charge may still come to be. A
     taken reference is for ever, so nobody's will.
     """
-    cur.execute(_REFUSE, {"id_hash": hashed, "number": number, "owner": owner, "why": why})
+    cur.execute(
+        _REFUSE,
+        {"id_hash": hashed, "number": number, "owner": owner, "shared": SHARED, "why": why},
+    )
 
 
 _STATES = "SELECT charge_id, state FROM charge_status WHERE charge_id = ANY(%s::bigint[])"

@@ -113,7 +113,7 @@ class Buyer:
             self.picture(picture)
 
     def answers(self, text: str = "") -> None:
-            wait_for("the prompt", lambda: self.world.messages(self.number))
+        wait_for("the prompt", lambda: self.world.messages(self.number))
         self.world.reply(self.number, text or YES[self.language])
 
     def picture(self, name: str) -> None:
@@ -136,9 +136,7 @@ def enter(browser: Browser, world: World) -> Iterator[Enter]:
     """A browser of one's own. A word on the console, from the policy say, fails the test."""
     buyers: list[Buyer] = []
 
-    def begin(
-        size: str = "phone", language: str = "ru", **options: Any
-    ) -> Buyer:
+    def begin(size: str = "phone", language: str = "ru", **options: Any) -> Buyer:
         width, height = SIZES[size]
         context = browser.new_context(
             viewport={"width": width, "height": height}, locale=LOCALES[language], **options

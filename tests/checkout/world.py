@@ -52,7 +52,7 @@ class Got:
         """The page's heading, as read."""
         found = re.search(r"<h1>(.*?)</h1>", self.text)
         assert found, self.text
-        return html.unescape(re.sub(r"<[^>]+>", "", found[1]))
+        return html.unescape(re.sub(r"<[^>]+>", "", found[1])).replace("\u00a0", " ")
 
     @property
     def words(self) -> str:

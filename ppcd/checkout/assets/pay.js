@@ -40,7 +40,9 @@
       field.value = spaced(field.value, field);
     });
     field.addEventListener("blur", () => { field.value = spaced(field.value, field); });
-    if (field.getAttribute("aria-invalid")) field.select();
+    if (field.getAttribute("aria-invalid")) {
+      field.addEventListener("focus", () => field.select(), { once: true });
+    }
   };
 
   // -- what is shown

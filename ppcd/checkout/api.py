@@ -3,6 +3,7 @@
 Owns what a session may ask for. Refuses to know keys and envelopes: `service` lends the partners'.
 """
 
+import re
 from typing import Any, Final
 
 from ppcd.charge.money import AmountError, Money, UnknownCurrency, from_decimal
@@ -19,6 +20,9 @@ from ppcd.store import checkout as store
 #: How long a session can be paid.
 LIFETIME_S: Final = 1800.0
 _DESCRIPTION_UNITS_MAX: Final = 120
+_HOST: Final = re.compile(
+    r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?"
+)
 
 
 class _Refused(Exception):
@@ -38,15 +42,22 @@ class SessionApi:
         *,
         requests: flow.Requests,
         public_url: str,
+        scheme: str,
         http_hosts: frozenset[str],
     ) -> None:
-        """`http_hosts`: those to which browsers may be sent without TLS, loopback apart."""
+        """`http_hosts`: those to which browsers may be sent without TLS, loopback apart.
+
+        Without a `public_url`, pages are where the partner found this API, by `scheme`.
+        """
         self._sessions = sessions
         self._requests = requests
         self._public_url = public_url
+        self._scheme = scheme
         self._http_hosts = http_hosts
 
-    async def open(self, partner: flow.Partner, wanted: wire.NewSession) -> Response:
+    async def open(
+        self, partner: flow.Partner, request: Request, wanted: wire.NewSession
+    ) -> Response:
         """POST: a new session."""
         try:
             new = await self._new(partner, wanted)
@@ -59,7 +70,7 @@ class SessionApi:
         expires_at = await self._sessions.open(row)
         body = {
             "id": name,
-            "url": self._url(name),
+            "url": self._url(name, request),
             "expiresAt": wire.rfc3339(expires_at),
             "referenceCode": reference,
         }
@@ -72,16 +83,16 @@ class SessionApi:
         if session is None or session.row.partner_id != partner.partner_id:
             message = "The specified resource is not found."
             return json_response(*wire.problem(404, "NOT_FOUND", message))
-        return json_response(200, self._body(session))
+        return json_response(200, self._body(session, request))
 
-    def _body(self, session: Session) -> dict[str, Any]:
+    def _body(self, session: Session, request: Request) -> dict[str, Any]:
         row, charge = session.row, session.charge
         status = status_of(session)
         if row.expired and status == "open":
             status = "expired"
         body: dict[str, Any] = {
             "id": session.id,
-            "url": self._url(session.id),
+            "url": self._url(session.id, request),
             "expiresAt": wire.rfc3339(row.expires_at),
             "status": status,
             "tries": row.tries,
@@ -93,8 +104,12 @@ class SessionApi:
                 body["denialReason"] = charge.reason.value
         return body
 
-    def _url(self, name: str) -> str:
-        return f"{self._public_url}/pay/{name}"
+    def _url(self, name: str, request: Request) -> str:
+        base = self._public_url
+        if not base:
+            host = (request.header(b"host") or b"").decode("latin-1")
+            base = f"{self._scheme}://{host}" if _HOST.fullmatch(host) else ""
+        return f"{base}/pay/{name}"
 
     async def _new(self, partner: flow.Partner, wanted: wire.NewSession) -> dict[str, Any]:
         """The session's fields. Raises _Refused."""

@@ -31,7 +31,7 @@ class Envelope(Protocol):
     def taking(
         self,
         model: type[_Model],
-        operation: Callable[[flow.Partner, _Model], Coroutine[Any, Any, Response]],
+        operation: Callable[[flow.Partner, Request, _Model], Coroutine[Any, Any, Response]],
     ) -> Handler: ...
 
 
@@ -49,6 +49,7 @@ class Checkout:
         prefixes: Callable[[], Sequence[str]],
         language_of: Callable[[bytes | None], str | None],
         public_url: str,
+        scheme: str,
         http_hosts: frozenset[str],
     ) -> None:
         """See `Pages`, `SessionApi` and `Sessions` for what each is."""
@@ -56,7 +57,11 @@ class Checkout:
         self.live = Live(lanes=lanes, clock=clock, metrics=metrics)
         self._assets = AssetFiles()
         self._api = SessionApi(
-            sessions, requests=requests, public_url=public_url, http_hosts=http_hosts
+            sessions,
+            requests=requests,
+            public_url=public_url,
+            scheme=scheme,
+            http_hosts=http_hosts,
         )
         self._pages = Pages(
             sessions,

@@ -131,6 +131,17 @@ def _partners(commands: _Commands) -> None:
     )
     _json(hook)
 
+    sites = _command(
+        partner,
+        "sites",
+        "ppcd.cli.partners.sites",
+        "where payment pages may be shown in a frame",
+    )
+    sites.add_argument("name")
+    sites.add_argument("--add", metavar="ORIGIN", help="such as https://shop.example")
+    sites.add_argument("--remove", metavar="ORIGIN")
+    _json(sites)
+
     tariff = _group(commands, "tariff", "what partners sell under a name")
     add = _command(tariff, "add", "ppcd.cli.partners.add_tariff", "register a tariff")
     add.add_argument("partner")

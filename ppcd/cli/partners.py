@@ -11,12 +11,13 @@ from ppcd.charge.money import AmountError, Money, UnknownCurrency, from_decimal,
 from ppcd.cli.database import Database, settings_of
 from ppcd.cli.failure import USAGE, Failed
 from ppcd.cli.output import print_json, print_table
-from ppcd.store import registers
+from ppcd.store import checkout, registers
 from ppcd.store.registers import PartnerRow, Taken, TariffRow, Unknown
 from ppcd.store.sql import Cursor
 from ppcd.webhook.guard import Refused
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
 _TARIFF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -130,6 +131,33 @@ def set_webhook(args: argparse.Namespace) -> int:
         print(f"{args.name} is told at {args.url or 'no address of its own'}")
         if shown is not None:
             print(f"webhook secret: {shown} (the one before signs as well)")
+    return 0
+
+
+def sites(args: argparse.Namespace) -> int:
+    """Which sites may show a partner's payment pages in a frame; adds or removes one."""
+    for origin in (args.add, args.remove):
+        if origin is not None and not _ORIGIN.fullmatch(origin):
+            shown = "https://shop.example: scheme, host and port, nothing after them"
+            raise Failed(f"{origin!r} is no site, such as {shown}", exit_code=USAGE)
+
+    def change(cur: Cursor) -> tuple[list[str], bool]:
+        partner_id = registers.partner_named(cur, args.name).partner_id
+        gone = True
+        if args.add is not None:
+            checkout.add_site(cur, partner_id=partner_id, origin=args.add)
+        if args.remove is not None:
+            gone = checkout.remove_site(cur, partner_id=partner_id, origin=args.remove)
+        return checkout.sites(cur, partner_id), gone
+
+    with Database(args) as database:
+        found, gone = _known(args.name, lambda: database.run(change))
+    if not gone:
+        raise Failed(f"{args.remove} is no site of {args.name}")
+    if args.json:
+        print_json({"name": args.name, "sites": found})
+    else:
+        print("\n".join(found) or f"{args.name} has no sites: its pages can't be framed")
     return 0
 
 

@@ -96,12 +96,13 @@ class PartnerApi:
     def taking(
         self,
         model: type[_Model],
-        operation: Callable[[flow.Partner, _Model], Coroutine[Any, Any, Response]],
+        operation: Callable[[flow.Partner, Request, _Model], Coroutine[Any, Any, Response]],
     ) -> Handler:
         """As `for_partner`, for an operation on a body, read and checked as that model."""
 
         async def call(given: _Call) -> Response:
-            return await operation(given.partner, read(model, _body(given.request)))
+            wanted = read(model, _body(given.request))
+            return await operation(given.partner, given.request, wanted)
 
         return self._enveloped(call)
 

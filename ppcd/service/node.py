@@ -214,6 +214,7 @@ class Node:
             prefixes=lambda: [p for route in in_force.routes for p in route.prefixes],
             language_of=language_wanted,
             public_url=settings.public_url,
+            scheme="http" if settings.certificate_file is None else "https",
             http_hosts=frozenset(settings.http_sink_hosts),
         )
 

@@ -6,7 +6,9 @@ Screenshots are left in build/screens for people to look at; axe judges each scr
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -93,7 +95,8 @@ class Buyer:
         port = self.world.node.partner_port
         got = ask(port, "POST", "/checkout/v1/sessions", wanted, headers=headers)
         assert got.status == 201, got.body
-        return f"http://127.0.0.1:{port}{got.json['url']}"
+        url: str = got.json["url"]
+        return url
 
     def opens(self, **wanted: Any) -> str:
         url = self.session(**wanted)
@@ -427,6 +430,79 @@ def test_nothing_sticks_out_at_any_width_in_the_dark(enter: Enter, width: int) -
     buyer.sees(PROMPTS["ru"], picture="20-wait")
     buyer.answers("НЕТ")
     buyer.sees("Вы отказались от оплаты", picture="21-declined")
+
+
+SHOP = """<!doctype html><html lang="ru"><title>Shop</title><h1>Shop</h1>
+<script src="{node}/checkout/v1/checkout.js" data-session="{session}"></script>
+<script>
+  document.addEventListener("ppcd:status", (event) => {{ document.title = event.detail.status; }});
+</script></html>"""
+
+
+@pytest.fixture
+def shop() -> Iterator[dict[str, Any]]:
+    """A partner's own site: one page, whose text a test sets."""
+    site: dict[str, Any] = {"page": ""}
+
+    class Shop(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(site["page"].encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    site["url"] = f"http://127.0.0.1:{server.server_address[1]}"
+    yield site
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_one_script_tag_pays_in_an_overlay(enter: Enter, shop: dict[str, Any], size: str) -> None:
+    buyer = enter(size)
+    node = buyer.world.node
+    node.run_command("partner", "sites", "gamex", "--add", shop["url"])
+    known = f"+{buyer.number}"
+    session = buyer.session(
+        tariffs=["gold-250"], phoneNumber=known, successUrl=shop["url"] + "/paid"
+    )
+    own = f"http://127.0.0.1:{node.partner_port}"
+    shop["page"] = SHOP.format(node=own, session=session)
+    buyer.page.goto(shop["url"])
+    buyer.press("Оплатить")
+    frame = buyer.page.frame_locator("iframe")
+    frame.get_by_role("button", name="Оплатить").click()
+    expect(frame.get_by_role("heading", name=PROMPTS["ru"])).to_be_visible()
+    buyer.page.screenshot(path=SCREENS / f"pay-22-overlay-{size}.png")
+    expect(buyer.page).to_have_title("processing")
+    buyer.answers()
+    expect(frame.get_by_role("heading", name="Услуга оплачена")).to_be_visible()
+    expect(buyer.page).to_have_title("succeeded")
+    buyer.press("Закрыть")
+    buyer.page.wait_for_url(re.compile("/paid.ppcd_session=.*ppcd_status=succeeded"))
+    assert node.run_command("partner", "sites", "gamex", "--remove", shop["url"]) != ""
+    buyer.said = [word for word in buyer.said if "404" not in word]
+
+
+def test_a_site_that_is_not_registered_can_not_frame_the_page(
+    enter: Enter, shop: dict[str, Any]
+) -> None:
+    buyer = enter()
+    session = buyer.session(tariffs=["gold-250"])
+    own = f"http://127.0.0.1:{buyer.world.node.partner_port}"
+    shop["page"] = SHOP.format(node=own, session=session)
+    buyer.page.goto(shop["url"])
+    buyer.press("Оплатить")
+    wait_for("the browser's refusal", lambda: (buyer.page.wait_for_timeout(50), buyer.said)[1])
+    assert any("frame-ancestors" in word for word in buyer.said)
+    buyer.said.clear()
 
 
 def test_all_of_it_weighs_less_than_50_kb(enter: Enter) -> None:

@@ -65,7 +65,9 @@ class Got:
 class World:
     """A partner, its sessions, and the browsers that open them."""
 
-    def __init__(self, store: Store, **settings: Any) -> None:
+    def __init__(
+        self, store: Store, *, public_url: str = "https://pay.example", **settings: Any
+    ) -> None:
         self.store = store
         self.steps = Steps(store)
         for tariff in TARIFFS:
@@ -81,7 +83,8 @@ class World:
             random_below=lambda n: next(self.random) % n,
             prefixes=lambda: ["38097"],
             language_of=language_wanted,
-            public_url="https://pay.example",
+            public_url=public_url,
+            scheme="https",
             http_hosts=frozenset(),
         )
         router = Router()

@@ -292,7 +292,7 @@ class Page:
         return (
             f'<h1><label for="phone">{self._t("number_title")}</label></h1>'
             f'<input id="phone" name="phone" type="tel" inputmode="tel" autocomplete="tel" '
-            f'required maxlength="40" placeholder="{escape(self._plan.example)}" '
+            f'required maxlength="40" placeholder="{self._plan.shape}" '
             f'value="{escape(trouble.typed) if trouble else ""}" '
             f'data-code="{self._plan.code}" data-trunk="{self._plan.trunk}" '
             f'data-groups="{",".join(map(str, self._plan.groups))}" '
@@ -304,7 +304,7 @@ class Page:
     def _trouble(self, trouble: Trouble | None) -> str:
         if trouble is None:
             return ""
-        text = self._t(trouble.key, example=self._plan.example.replace("X", "0"))
+        text = self._t(trouble.key, example=self._plan.example)
         return f'<p id="problem" class="problem" role="alert">{text}</p>'
 
     def _post(self, path: str, text: str, kind: str) -> str:

@@ -21,16 +21,17 @@ class Plan:
     trunk: str  #: what a number begins with inside of the country
     length: int  #: digits after either of them
     groups: tuple[int, ...]  #: how those are spaced, for people
-    example: str  #: a number nobody has, as typed at home
+    shape: str  #: how a number is typed at home
+    example: str
 
 
-UKRAINE: Final = Plan("380", "0", 9, (2, 3, 2, 2), "0XX XXX XX XX")
+UKRAINE: Final = Plan("380", "0", 9, (2, 3, 2, 2), "0XX XXX XX XX", "067 123 45 67")
 #: Longest code first, so that the first one that fits is the country's.
 PLANS: Final = (
     UKRAINE,
-    Plan("375", "80", 9, (2, 3, 2, 2), "80 XX XXX XX XX"),
-    Plan("373", "0", 8, (2, 3, 3), "0XX XXX XXX"),
-    Plan("7", "8", 10, (3, 3, 2, 2), "8 XXX XXX XX XX"),
+    Plan("375", "80", 9, (2, 3, 2, 2), "80 XX XXX XX XX", "80 29 123 45 67"),
+    Plan("373", "0", 8, (2, 3, 3), "0XX XXX XXX", "069 123 456"),
+    Plan("7", "8", 10, (3, 3, 2, 2), "8 XXX XXX XX XX", "8 912 345 67 89"),
 )
 
 #: Everything people put between digits. Letters and other signs make it no number.

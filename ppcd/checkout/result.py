@@ -28,19 +28,19 @@ def status_of(session: Session) -> str:
 
 
 def result_query(session: Session) -> str:
-    """`ppcd_session=…&ppcd_status=…&…&ppcd_signature=…`"""
+    """`ppcdSession=…&ppcdStatus=…&…&ppcdSignature=…`"""
     charge = session.charge
     parts = [
-        ("ppcd_session", session.id),
-        ("ppcd_status", status_of(session)),
-        ("ppcd_reference", session.reference),
+        ("ppcdSession", session.id),
+        ("ppcdStatus", status_of(session)),
+        ("ppcdReference", session.reference),
     ]
     if charge is not None:
-        parts.append(("ppcd_payment", str(charge.charge_id)))
+        parts.append(("ppcdPayment", str(charge.charge_id)))
         if charge.reason is not None:
-            parts.append(("ppcd_reason", charge.reason.value))
+            parts.append(("ppcdReason", charge.reason.value))
     text = urlencode(parts)
-    return f"{text}&ppcd_signature={signature(text, session.row.secret)}"
+    return f"{text}&ppcdSignature={signature(text, session.row.secret)}"
 
 
 def signature(text: str, secret: bytes) -> str:

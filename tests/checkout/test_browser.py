@@ -198,8 +198,8 @@ def test_variant_1_is_three_steps_to_a_paid_service(enter: Enter, size: str, lan
     buyer.sees(PAID[language], picture="4-paid")
     expect(buyer.page.get_by_role("status")).to_have_text(PAID[language])
     back = buyer.page.get_by_role("link", name="GameX").get_attribute("href") or ""
-    assert back.startswith("https://shop.example/paid?ppcd_session=")
-    assert "ppcd_status=succeeded" in back
+    assert back.startswith("https://shop.example/paid?ppcdSession=")
+    assert "ppcdStatus=succeeded" in back
 
 
 @pytest.mark.parametrize("language", LOCALES)
@@ -486,7 +486,7 @@ def test_one_script_tag_pays_in_an_overlay(enter: Enter, shop: dict[str, Any], s
     expect(frame.get_by_role("heading", name="Услуга оплачена")).to_be_visible()
     expect(buyer.page).to_have_title("succeeded")
     buyer.press("Закрыть")
-    buyer.page.wait_for_url(re.compile("/paid.ppcd_session=.*ppcd_status=succeeded"))
+    buyer.page.wait_for_url(re.compile("/paid.ppcdSession=.*ppcdStatus=succeeded"))
     assert node.run_command("partner", "sites", "gamex", "--remove", shop["url"]) != ""
     buyer.said = [word for word in buyer.said if "404" not in word]
 

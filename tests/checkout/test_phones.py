@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppcd.charge.msisdn import Msisdn
-from ppcd.checkout.phones import PLANS, UKRAINE, masked, plan_of, read_number
+from ppcd.checkout.phones import PLANS, UKRAINE, Plan, masked, plan_of, read_number
 
 BY_CODE = {plan.code: plan for plan in PLANS}
 
@@ -62,6 +62,14 @@ def test_each_country_has_its_own_forms(code: str, typed: str, digits: str) -> N
     number = read_number(typed, BY_CODE[code])
     assert number is not None
     assert number.digits == digits
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.code)
+def test_the_example_that_people_are_shown_is_a_number(plan: Plan) -> None:
+    number = read_number(plan.example, plan)
+    assert number is not None
+    assert number.digits.startswith(plan.code)
+    assert len(plan.example) == len(plan.shape)
 
 
 def test_numbers_of_other_countries_come_in_full() -> None:

@@ -159,17 +159,17 @@ def test_the_result_on_the_return_url_is_signed_as_documented(world: World) -> N
     assert found is not None
     url = return_url(found)
     assert url is not None
-    assert url.startswith("https://shop.example/paid?x=1&ppcd_session=")
+    assert url.startswith("https://shop.example/paid?x=1&ppcdSession=")
     assert url.endswith("#top")
     query = urlsplit(url).query
     given = parse_qs(query)
-    assert given["ppcd_status"] == ["succeeded"]
-    assert given["ppcd_reference"] == ["заказ 1"]
-    assert given["ppcd_payment"] == [str(world.charge().charge_id)]
-    signed = query[query.index("ppcd_session=") : query.index("&ppcd_signature=")]
+    assert given["ppcdStatus"] == ["succeeded"]
+    assert given["ppcdReference"] == ["заказ 1"]
+    assert given["ppcdPayment"] == [str(world.charge().charge_id)]
+    signed = query[query.index("ppcdSession=") : query.index("&ppcdSignature=")]
     mac = hmac.new(SECRET, b"ppcd-checkout-result:" + signed.encode(), hashlib.sha256).digest()
     expected = base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
-    assert given["ppcd_signature"] == [expected]
+    assert given["ppcdSignature"] == [expected]
 
 
 def test_whoever_has_not_paid_never_comes_to_the_success_url(world: World) -> None:
@@ -181,9 +181,9 @@ def test_whoever_has_not_paid_never_comes_to_the_success_url(world: World) -> No
     world.pay(session)
     world.answer("НЕТ")
     text = world.get(session).text
-    assert "https://shop.example/basket?ppcd_session=" in text
-    assert "ppcd_status=denied" in text
-    assert "ppcd_reason=USER_DECLINED" in text
+    assert "https://shop.example/basket?ppcdSession=" in text
+    assert "ppcdStatus=denied" in text
+    assert "ppcdReason=USER_DECLINED" in text
     assert "shop.example/paid" not in text
     bare = world.opened(tariffs=["gold-250"], successUrl="https://shop.example/paid")
     assert "shop.example" not in world.get(bare).text
@@ -193,8 +193,8 @@ def test_a_result_without_a_charge_says_so(world: World) -> None:
     session = world.opened(cancelUrl="https://shop.example/basket")
     found = now(world.checkout._pages._sessions.find(session.removeprefix("/pay/")))
     assert found is not None
-    assert "ppcd_status=open" in result_query(found)
-    assert "ppcd_payment" not in result_query(found)
+    assert "ppcdStatus=open" in result_query(found)
+    assert "ppcdPayment" not in result_query(found)
 
 
 # -- what the browser may do

@@ -47,6 +47,7 @@ class AssetFiles:
         router.add("GET", BASE + "/assets/{version}/{file}", self._asset)
         router.add("GET", BASE + "/brand/{color}", self._brand)
         router.add("GET", BASE + "/checkout.js", self._button)
+        router.add("GET", "/openapi/checkout.yaml", _contract)
 
     async def _asset(self, request: Request) -> Response:
         name = request.params["file"]
@@ -66,3 +67,9 @@ class AssetFiles:
     async def _button(self, request: Request) -> Response:
         headers = [(b"Content-Type", _TYPES["js"]), _NOSNIFF, _FOR_AN_HOUR]
         return Response(200, headers, self._content["checkout.js"])
+
+
+async def _contract(request: Request) -> Response:
+    """The contract as served, for people and generators; needs no key."""
+    body = files("ppcd.checkout").joinpath("openapi/checkout.yaml").read_bytes()
+    return Response(200, [(b"Content-Type", b"application/yaml")], body)

@@ -57,6 +57,23 @@ def test_a_partners_key_is_shown_once_and_stored_as_a_hash(run: Run, database: s
     assert run("partner", "list")[1].split()[4:6] == ["WEBHOOK", "URL"] or "gamex" in out
 
 
+def test_a_partners_sites_are_added_listed_and_removed(run: Run) -> None:
+    assert run("partner", "add", "gamex", "--merchant", "GameX")[0] == 0
+    assert "gamex has no sites" in run("partner", "sites", "gamex")[1]
+    for _ in range(2):
+        code, out, _ = run("partner", "sites", "gamex", "--add", "https://shop.example")
+        assert (code, out) == (0, "https://shop.example\n")
+    code, out, _ = run("partner", "sites", "gamex", "--json")
+    assert json.loads(out) == {"name": "gamex", "sites": ["https://shop.example"]}
+    assert run("partner", "sites", "gamex", "--remove", "https://shop.example")[0] == 0
+    code, _, said = run("partner", "sites", "gamex", "--remove", "https://shop.example")
+    assert (code, said.count("is no site of gamex")) == (1, 1)
+    for wrong in ("shop.example", "https://shop.example/", "https://*", "javascript:x"):
+        code, _, said = run("partner", "sites", "gamex", "--add", wrong)
+        assert (code, said.count("is no site, such as")) == (2, 1)
+    assert run("partner", "sites", "nobody")[0] == 1
+
+
 def test_a_partner_is_registered_once(run: Run) -> None:
     assert run("partner", "add", "gamex", "--merchant", "GameX")[0] == 0
     code, _, err = run("partner", "add", "gamex", "--merchant", "Other")

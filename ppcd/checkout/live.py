@@ -3,6 +3,7 @@
 Owns who is woken when a charge's state changes. Refuses to know what the page then shows.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -77,13 +78,17 @@ class Live:
 
     async def _look_once(self) -> None:
         try:
-            states = await self._lanes.run(store.states, list(self._pages))
+            self._wake_changed(await self._lanes.run(store.states, list(self._pages)))
         except StoreError:
-            states = {}  # asked about again in a moment
+            pass  # asked about again in a moment
+        finally:
+            # Whatever happened: pages that nobody looks after would wait for ever.
+            self._looking = bool(self._pages) and not self._stopped
+            if self._looking:
+                self._clock.callLater(LOOK_S, self._look)
+
+    def _wake_changed(self, states: Mapping[int, str]) -> None:
         for charge_id, state in states.items():
             for page, known in list(self._pages.get(charge_id, {}).items()):
                 if state != known:
                     self._wake(charge_id, page, changed=True)
-        self._looking = bool(self._pages) and not self._stopped
-        if self._looking:
-            self._clock.callLater(LOOK_S, self._look)

@@ -351,6 +351,25 @@ def test_a_stopping_node_sends_its_pages_away(world: World) -> None:
     late.hangs_up()
 
 
+def test_a_store_that_is_away_for_a_moment_is_asked_again(world: World) -> None:
+    session = world.opened(tariffs=["gold-250"])
+    world.pay(session)
+    peer = world.listens(session)
+    peer.got()
+    run = world.steps.runner.run
+
+    async def away(*_: object, **__: object) -> None:
+        raise NotApplied("the database is away")
+
+    world.steps.runner.run = away  # type: ignore[assignment, method-assign]
+    world.steps.clock.advance(0.3)
+    world.steps.runner.run = run  # type: ignore[method-assign]
+    world.answer()
+    world.steps.clock.advance(0.3)
+    assert [event["result"] for event in events(peer.got())] == ["succeeded"]
+    peer.hangs_up()
+
+
 def test_polling_tells_the_same(world: World) -> None:
     session = world.opened(tariffs=["gold-250"])
     world.pay(session)

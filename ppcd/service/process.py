@@ -167,7 +167,8 @@ class Process:
         self._settings = _merged(self._settings, settings)
         self.node.reload(self._settings)
         self._set_log_levels(self._settings)
-        log.info("reloaded: {keys}", keys=", ".join(applied) or "nothing has changed")
+        nothing = "nothing else" if needs_restart else "nothing has changed"
+        log.info("reloaded: {keys}", keys=", ".join(applied) or nothing)
         self._reloaded(successfully=True)
         self._systemd.ready(self.node.watch.one_line())
 

@@ -148,6 +148,9 @@ def _one_secret(
     if how == "credential":
         return read_secret(credential_path(value, directory), others_mode=0o007)
     path = Path(value)
+    if not path.is_absolute():
+        # The directory that a command was called in is not the daemon's.
+        raise SecretError(f"{path} must be an absolute path, beginning with /")
     if is_secret:
         return read_secret(path)
     check_file(path)

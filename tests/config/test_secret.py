@@ -76,6 +76,13 @@ def test_a_missing_file_is_a_problem_at_its_key(tmp_path):
     ]
 
 
+def test_a_files_path_does_not_depend_on_where_a_command_is_called(tmp_path):
+    data = with_change(good(tmp_path), "links.main.password_file", "smpp-password")
+    assert problems(tmp_path, data) == [
+        "links.main.password_file: smpp-password must be an absolute path, beginning with /"
+    ]
+
+
 def test_secrets_are_asked_for_by_path(tmp_path):
     settings = loaded(tmp_path, good(tmp_path))
     assert settings.secret("links.main.password") == Secret("pa55word")

@@ -32,8 +32,8 @@ configuration in force.
   Switches are `true` or `false` (`yes`, `no`, `on`, `off`). Nothing, `~` and `null` mean
   *not given*.
 * Unknown and doubled keys are errors. Anchors, aliases and merge keys are refused.
-* Secrets never stand in the file. `…_file` is a file with one line, by its absolute path, which only its
-  owner may read (`chmod 600`); `…_credential` is the name of a systemd credential
+* Secrets never stand in the file. `…_file` is the absolute path of a file with one line,
+  which only its owner may read (`chmod 600`); `…_credential` is the name of a systemd credential
   (`LoadCredential=` in the unit), found below `$CREDENTIALS_DIRECTORY`.
 * NAME stands for a name that you choose: small letters, digits, `-` and `_`. Metrics and logs use
   it.

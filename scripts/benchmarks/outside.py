@@ -17,7 +17,8 @@ from typing import Any
 from benchmarks.traffic import FIRST_PHONE
 
 READ_SIZE = 262_144
-CONNECTIONS = 16
+#: A node takes 50 from one address.
+CONNECTIONS = 48
 #: From the stop of new charges until the last webhook.
 LINGER_S = 20.0
 _HEAD = struct.Struct(">4I")
@@ -122,16 +123,18 @@ class Outside:
 
     def run(self, *, port: int, seconds: float, ahead: int) -> dict[str, Any]:
         """Post charges for so long, at most `ahead` of them on their way; wait for the last end."""
-        for _ in range(CONNECTIONS):
+        while len(self._clients) < CONNECTIONS:
             connection = socket.create_connection(("127.0.0.1", port))
             self._clients.append(self._add(connection, self._created))
         self._ahead_max = ahead
         started, cpu = time.monotonic(), time.process_time()
         self._stop_at = started + seconds
+        before = self.webhooks
+        self._idle.clear()
         for client in self._clients:
             client.write(self._post())
         self.serve(lambda: time.monotonic() > self._stop_at)
-        in_time = self.webhooks
+        in_time = self.webhooks - before
         took = time.monotonic() - started
         last = self._stop_at + LINGER_S
         self.serve(lambda: self.webhooks >= self.created or time.monotonic() > last)

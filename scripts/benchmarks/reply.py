@@ -38,21 +38,21 @@ class Plan:
 
 FULL = Plan(
     cells=3,
-    charges=400_000,
-    seconds=8,
+    charges=200_000,
+    seconds=10,
     overload_s=60,
-    overload_charges=3_000_000,
+    overload_charges=2_400_000,
     open_s=10,
     kills=10,
     receipts=True,
 )
 QUICK = Plan(
     cells=1,
-    charges=40_000,
-    seconds=2,
+    charges=30_000,
+    seconds=1.5,
     overload_s=3,
-    overload_charges=50_000,
-    open_s=1.5,
+    overload_charges=40_000,
+    open_s=1,
     kills=1,
     receipts=False,
 )
@@ -194,7 +194,9 @@ def _measure(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
     # Floors first: their links are not the node's. Then again between the cells, as far as it goes.
     for _ in range(plan.cells):
         links.append(
-            link_floor(bench.load, first=0, count=200_000, window=WINDOW, seconds=plan.seconds / 2)
+            link_floor(
+                bench.load, first=0, count=plan.charges * 2, window=WINDOW, seconds=plan.seconds / 2
+            )
         )
         copies.append(copy_floor(bench.database, seconds=plan.seconds / 2))
     bench.bind()

@@ -24,11 +24,20 @@ def _has_perl_module(name: str) -> bool:
     return subprocess.run(["perl", f"-M{name}", "-e", "1"], capture_output=True).returncode == 0
 
 
+def _has_erlang_diameter() -> bool:
+    if shutil.which("erl") is None:
+        return False
+    look = "halt(case code:lib_dir(diameter) of {error, _} -> 1; _ -> 0 end)."
+    command = ["erl", "-noshell", "-eval", look]
+    return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
+
+
 _FOUND: dict[str, Callable[[], bool]] = {
     "node-smpp": lambda: (
         shutil.which("node") is not None and (NODE_MODULES / "smpp" / "package.json").exists()
     ),
     "Net::SMPP": lambda: _has_perl_module("Net::SMPP"),
+    "Erlang's diameter": _has_erlang_diameter,
     "smpplib": lambda: importlib.util.find_spec("smpplib") is not None,
 }
 

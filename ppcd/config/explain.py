@@ -59,6 +59,10 @@ def _explain(document: Document, model: type[BaseModel], error: Any) -> Problem:
     loc = _in_file(document, error["loc"])
     if kind == "missing":
         loc = (*loc, error["loc"][-1])
+    if kind == "union_tag_invalid":
+        known = error["ctx"]["expected_tags"].replace("'", "")
+        got = shown(error["ctx"]["tag"])
+        return document.problem((*loc, "kind"), f"must be one of {known}, got {got}")
     if kind == "extra_forbidden":
         return document.problem(loc, _unknown_key(model, loc), at_key=True)
     if kind == "missing":

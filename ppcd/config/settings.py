@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field, PrivateAttr
+from pydantic import Discriminator, Field, PrivateAttr, Tag
 
+from ppcd.billing.diameter.settings import DiameterBillingSettings
 from ppcd.billing.settings import HttpBillingSettings
 from ppcd.charge.reading import Words as WordTable
 from ppcd.config.bind import link_settings
@@ -27,7 +29,20 @@ from ppcd.partner.settings import PartnerApiSettings
 from ppcd.smpp.settings import LinkSettings
 from ppcd.webhook.settings import WebhookSettings
 
-__all__ = ["Settings"]
+__all__ = ["BillingSettings", "Settings"]
+
+
+def _kind(section: Any) -> str | None:
+    """The kind of a billing system, HTTP where none is given."""
+    kind = section.get("kind") if isinstance(section, dict) else getattr(section, "kind", None)
+    return kind if isinstance(kind, str) else "http"
+
+
+BillingSettings = Annotated[
+    Annotated[HttpBillingSettings, Tag("http")]
+    | Annotated[DiameterBillingSettings, Tag("diameter")],
+    Discriminator(_kind),
+]
 
 
 class Settings(Section):
@@ -41,7 +56,7 @@ class Settings(Section):
     routes: dict[Name, Route] = Field(
         min_length=1, description="Short codes, each under a name of its own."
     )
-    billing: dict[Name, HttpBillingSettings] = Field(
+    billing: dict[Name, BillingSettings] = Field(
         min_length=1, description="Billing systems, each under a name of its own."
     )
     charges: Charges = Field(default=Charges(), description="The way of a charge.")

@@ -1,7 +1,10 @@
 """The billing adapters of a node, by the configuration. A new kind of billing is a line here."""
 
-from typing import Any
+from random import Random
+from typing import Any, assert_never
 
+from ppcd.billing.diameter.adapter import DiameterBilling
+from ppcd.billing.diameter.settings import DiameterBillingSettings
 from ppcd.billing.http import HttpBilling
 from ppcd.billing.settings import HttpBillingSettings
 from ppcd.config import Settings
@@ -9,9 +12,18 @@ from ppcd.flow.ports import Adapter
 from ppcd.http.client import Client
 
 
-def adapters_of(settings: Settings, *, reactor: Any) -> list[Adapter]:
-    """One adapter for each entry under `billing:`."""
-    return [_http(name, section, settings, reactor) for name, section in settings.billing.items()]
+def adapters_of(settings: Settings, *, reactor: Any, random: Random) -> list[Adapter]:
+    """One adapter for each entry under `billing:`. OSError or ValueError when one can't work."""
+    adapters: list[Adapter] = []
+    for name, section in settings.billing.items():
+        match section:
+            case HttpBillingSettings():
+                adapters.append(_http(name, section, settings, reactor))
+            case DiameterBillingSettings():
+                adapters.append(_diameter(name, section, reactor, random))
+            case other:
+                assert_never(other)
+    return adapters
 
 
 def _http(name: str, section: HttpBillingSettings, settings: Settings, reactor: Any) -> Adapter:
@@ -23,3 +35,10 @@ def _http(name: str, section: HttpBillingSettings, settings: Settings, reactor: 
         client=client,
         credentials=None if credentials is None else credentials.reveal(),
     )
+
+
+def _diameter(name: str, section: DiameterBillingSettings, reactor: Any, random: Random) -> Adapter:
+    adapter = DiameterBilling(name, section, reactor=reactor, random=random)
+    # Connected before the first debit needs it, so that who watches the log sees a peer missing.
+    reactor.callWhenRunning(adapter.start)
+    return adapter

@@ -76,7 +76,7 @@ BAD = [
     ("node.name", "Main", "must be 1 to 32 small letters, digits, - or _"),
     ("nodes", {}, "unknown key; did you mean node?"),
     ("partner_api.listen", "8080", "must be: HOST:PORT that partners"),
-    ("billing.b.kind", "smoke", "must be one of http, got 'smoke'"),
+    ("billing.b.kind", "smoke", "must be one of http, diameter, got 'smoke'"),
 ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,9 @@ def compiled(directory: Path) -> Path:
 class Ocs:
     """One running system."""
 
-    def __init__(self, directory: Path, *, host: str = HOST, tls: Sequence[str] = ()) -> None:
-        files = ", ".join(f'"{file}"' for file in tls)
+    def __init__(self, directory: Path, *, host: str = HOST) -> None:
         self._process = subprocess.Popen(
-            ["erl", "-noshell", "-eval", f'ocs:main("{host}", [{files}]).'],
+            ["erl", "-noshell", "-eval", f'ocs:main("{host}").'],
             cwd=directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
+from twisted.protocols.portforward import ProxyFactory
 
 from ppcd.billing.diameter.adapter import DiameterBilling
 from ppcd.billing.diameter.currency import NUMERIC
 from ppcd.billing.diameter.settings import DiameterBillingSettings
 from ppcd.charge.debit import Debited, DenialReason, Denied, NotSent, Unknown
 from ppcd.charge.money import Money
+from ppcd.smpp.settings import TlsSettings
+from ppcd.smpp.tls import server_tls
 from tests.billing.adapter_contract import PHONE, AdapterContract, Fault, an_order, debit
 from tests.billing.diameter.ocs import HOST, Ocs, compiled
 from tests.peers import require_peer
@@ -50,12 +53,12 @@ def systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
     """Gives a running system: the same one again while it lives."""
     require_peer("Erlang's diameter")
     directory = compiled(tmp_path_factory.mktemp("ocs"))
-    running: dict[tuple[str, tuple[str, ...]], Ocs] = {}
+    running: dict[str, Ocs] = {}
 
-    def give(host: str = HOST, tls: tuple[str, ...] = ()) -> Ocs:
-        ocs = running.get((host, tls))
+    def give(host: str = HOST) -> Ocs:
+        ocs = running.get(host)
         if ocs is None or not ocs.running:
-            ocs = running[host, tls] = Ocs(directory, host=host, tls=tls)
+            ocs = running[host] = Ocs(directory, host=host)
         return ocs
 
     yield give
@@ -285,13 +288,21 @@ async def test_an_impostor_is_not_asked_for_money(make: Make, systems: Callable[
 
 @pytest_twisted.ensureDeferred
 async def test_tls_stands_before_the_first_message(
-    make: Make, systems: Callable[..., Ocs], tmp_path: Path
+    make: Make, systems: Callable[..., Ocs], reactor: Any, tmp_path: Path
 ) -> None:
     authority = Authority(tmp_path)
-    ocs = systems("tls.operator.example", authority.certify("ocs"))
-    trusting = make(ocs, tls={"ca_file": authority.ca_file}, plaintext_ok=False)
+    certificate_file, key_file = authority.certify("ocs")
+    shown = TlsSettings(certificate_file=certificate_file, key_file=key_file)
+    ocs = systems()
+    # The charging system's own network ends TLS before it.
+    proxy = ProxyFactory("127.0.0.1", ocs.port)
+    port = reactor.listenSSL(0, proxy, server_tls(shown), interface="127.0.0.1")
+    peers = {"main": {"host": "127.0.0.1", "port": port.getHost().port}}
+    trusting = make(ocs, peers=peers, tls={"ca_file": authority.ca_file}, plaintext_ok=False)
     assert isinstance(await debit(trusting, an_order()), Debited)
-    other = Authority(tmp_path, "somebody else")
-    doubting = make(ocs, tls={"ca_file": other.ca_file}, peer_wait_s=0.3)
+    tls = {"ca_file": Authority(tmp_path, "somebody else").ca_file}
+    doubting = make(ocs, peers=peers, tls=tls, peer_wait_s=0.3)
     assert isinstance(await debit(doubting, an_order()), NotSent)
     assert doubting.asked("1001") == 0
+    await gatherResults([Deferred.fromCoroutine(w.stop()) for w in (trusting, doubting)])
+    await port.stopListening()

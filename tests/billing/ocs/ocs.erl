@@ -5,12 +5,11 @@
 %% looking for a duplicate and debiting are one act. It dedupes by Session-Id and CC-Request-Number.
 -module(ocs).
 -include_lib("diameter/include/diameter.hrl").
--export([main/2]).
+-export([main/1]).
 -export([peer_up/3, peer_down/3, pick_peer/4, prepare_request/3, prepare_retransmit/3,
          handle_answer/4, handle_error/4, handle_request/3]).
 
-main(Host, Tls) ->
-    {ok, _} = application:ensure_all_started(ssl),
+main(Host) ->
     ok = diameter:start(),
     ok = diameter:start_service(ocs, [
         {'Origin-Host', Host}, {'Origin-Realm', "operator.example"}, {'Vendor-Id', 0},
@@ -21,20 +20,13 @@ main(Host, Tls) ->
     register(book, spawn(fun() -> keep(#{}, #{}) end)),
     {ok, Ref} = diameter:add_transport(ocs, {listen, [
         {transport_module, diameter_tcp}, {watchdog_config, [{okay, 0}]},
-        {transport_config, [{reuseaddr, true}, {ip, {127, 0, 0, 1}}, {port, 0} | secured(Tls)]}]}),
+        {transport_config, [{reuseaddr, true}, {ip, {127, 0, 0, 1}}, {port, 0}]}]}),
     say("\"event\":\"up\",\"port\":~b", [listening(Ref)]),
     obey().
 
-%% With files, TLS stands before the first message, as on port 5658.
-secured([]) -> [];
-secured([Certificate, Key]) -> [{ssl_options, [{certfile, Certificate}, {keyfile, Key}]}].
-
 listening(Ref) ->
     [{{_, listener, {Ref, {_, Socket}}}, _}] = diameter_reg:wait({diameter_tcp, listener, {Ref, '_'}}),
-    {ok, {_, Port}} = case catch inet:sockname(Socket) of
-        {ok, Name} -> {ok, Name};
-        _ -> ssl:sockname(Socket)
-    end,
+    {ok, Port} = inet:port(Socket),
     Port.
 
 obey() ->

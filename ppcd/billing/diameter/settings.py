@@ -129,7 +129,10 @@ class DiameterBillingSettings(_Section):
         default=None, ge=0, le=_U32_MAX, description="Service-Identifier, where it wants one."
     )
     rating_group: int | None = Field(
-        default=None, ge=0, le=_U32_MAX, description="Rating-Group, where it wants one."
+        default=None,
+        ge=0,
+        le=_U32_MAX,
+        description="Rating-Group, where it wants one; only with `use_mscc`.",
     )
     use_mscc: bool = Field(
         default=False,
@@ -240,6 +243,8 @@ class DiameterBillingSettings(_Section):
             raise ValueError("abilities.stores_refusals needs idempotent: both are kept by the key")
         if self.abilities.quiet_period_s < self.answer_timeout_s:
             raise ValueError("abilities.quiet_period_s must not be below answer_timeout_s")
+        if self.rating_group is not None and not self.use_mscc:
+            raise ValueError("rating_group needs use_mscc: RFC 8506 has no other place for it")
         if self.reconnect_max_s < self.reconnect_first_s:
             raise ValueError("reconnect_max_s must not be below reconnect_first_s")
         return self

@@ -27,7 +27,10 @@ def _has_perl_module(name: str) -> bool:
 def _has_erlang_diameter() -> bool:
     if shutil.which("erl") is None:
         return False
-    look = "halt(case code:lib_dir(diameter) of {error, _} -> 1; _ -> 0 end)."
+    # With its header, which comes in a package of its own.
+    look = """halt(case code:lib_dir(diameter) of {error, _} -> 1; Directory ->
+        case filelib:is_file(Directory ++ "/include/diameter.hrl") of
+            true -> 0; false -> 1 end end)."""
     command = ["erl", "-noshell", "-eval", look]
     return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
 

@@ -85,12 +85,7 @@ class Driver(protocol.Protocol):
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._closing = True
         self._stop_timer()
-        events = self.exchange.end("the connection was lost")
-        try:
-            if events:
-                self._on_events(self, events)
-        except Exception:
-            log.failure("reporting a lost Diameter connection failed")
+        self._report_end("the connection was lost")
         self._on_closed(self)
 
     # What the peer calls
@@ -144,12 +139,18 @@ class Driver(protocol.Protocol):
             self._timer.cancel()
             self._timer = None
 
+    def _report_end(self, why: str) -> None:
+        events = self.exchange.end(why)
+        try:
+            if events:
+                self._on_events(self, events)
+        except Exception:
+            log.failure("reporting the end of a Diameter connection failed")
+
     def _fault(self) -> None:
         """An error of ours: this connection is not to be trusted any more."""
         log.failure("an error while handling a Diameter connection; it is dropped")
-        events = self.exchange.end("an error of ours")
-        if events:
-            self._on_events(self, events)
+        self._report_end("an error of ours")
         self._close()
 
     def _close(self) -> None:

@@ -1,5 +1,6 @@
 """The adapter over peers that the test plays: what was handed over, what was not, which peer."""
 
+import itertools
 from collections.abc import Coroutine
 from random import Random
 from typing import Any
@@ -16,14 +17,18 @@ from zope.interface import implementer
 
 from ppcd.billing.diameter.adapter import DiameterBilling
 from ppcd.billing.diameter.codes import Code, Command, Flag
+from ppcd.billing.diameter.driver import Driver
+from ppcd.billing.diameter.exchange import Event, Exchange, Pace
 from ppcd.billing.diameter.octets import Message, text_avp, u32_avp
 from ppcd.billing.diameter.settings import DiameterBillingSettings
 from ppcd.charge.debit import Debited, DebitOrder, Denied, NotSent, Unknown
 from tests.billing.adapter_contract import an_order
-from tests.billing.diameter.messages import SESSION, a_cea, a_dwa, a_request, answer_to, cut
+from tests.billing.diameter.messages import OURS, SESSION, a_cea, a_dwa, a_request, answer_to, cut
 
 
 class Transport(StringTransport):
+    aborting = False
+
     def abortConnection(self) -> None:
         self.aborting = True
         self.disconnecting = True
@@ -359,3 +364,76 @@ def test_who_gave_up_waiting_disturbs_nobody() -> None:
     asked.cancel()
     bench.peers[0].answers(ccr)
     assert results(bench.adapter.query(an_order())) == [Debited(SESSION)]
+
+
+def test_a_suspect_peer_is_passed_over_until_it_speaks_again() -> None:
+    bench = Bench(2, watchdog_s=6).opened()
+    first, second = bench.peers
+    for _ in range(2):
+        bench.clock.advance(8.5)
+        for message in second.said():
+            second.says(a_dwa(message))
+    debit = bench.debits()
+    assert [m.command for m in second.said()] == [Command.CREDIT_CONTROL]
+    [dwr] = first.said()
+    first.says(a_dwa(dwr))
+    bench.debits(an_order("1002"))
+    assert [m.command for m in first.said()] == [Command.CREDIT_CONTROL]
+    assert debit == []
+
+
+def test_odd_messages_are_answered_and_told_now_and_then() -> None:
+    bench = Bench().opened()
+    for number in range(3):
+        bench.peers[0].says(a_request(258, number=number))
+    assert len(bench.peers[0].said()) == 3
+    assert bench.adapter.peers[0].is_open
+
+
+def test_stopping_twice_or_without_a_start_is_one_stop() -> None:
+    bench = Bench()
+    assert len(results(bench.adapter.close())) == 1
+    bench = Bench().opened()
+    both = [results(bench.adapter.close()), results(bench.adapter.close())]
+    [dpr] = bench.peers[0].said()
+    bench.peers[0].says(answer_to(dpr, b""))
+    bench.peers[0].goes()
+    bench.clock.advance(0)
+    assert [len(one) for one in both] == [1, 1]
+
+
+class Failing:
+    """Reports of a driver that fail."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.transport = Transport()
+        self.fails = False
+        self.closed = 0
+        exchange = Exchange(OURS, Pace(), first_id=1, jitter=itertools.repeat(0.5))
+        self.driver = Driver(
+            exchange, clock=self.clock, on_events=self._happened, on_closed=self._closed
+        )
+        self.driver.makeConnection(self.transport)
+
+    def _happened(self, driver: Driver, events: list[Event]) -> None:
+        if self.fails:
+            raise RuntimeError("boom")
+
+    def _closed(self, driver: Driver) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize("during", ["a read", "a tick", "the end"])
+def test_an_error_of_ours_drops_the_connection_and_no_more(during: str, criticals: Any) -> None:
+    failing = Failing()
+    failing.fails = True
+    if during == "a read":
+        failing.driver.dataReceived(b"\x01")
+    elif during == "a tick":
+        failing.clock.advance(10)
+    assert failing.transport.aborting is (during != "the end")
+    failing.driver.connectionLost()
+    assert failing.closed == 1
+    assert failing.clock.getDelayedCalls() == []
+    assert all("boom" in text for text in criticals.take())

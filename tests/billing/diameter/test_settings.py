@@ -60,7 +60,7 @@ def test_nothing_is_promised_that_was_not_confirmed(tmp_path: Path) -> None:
         ("plaintext_ok", "false", "needs tls, or plaintext_ok: true on a protected network"),
         ("origin_host", "ppcd1", "must be a DiameterIdentity such as ppcd1.example.net"),
         ("peers.first.identity", "a b", "must be a DiameterIdentity such as"),
-        ("peers", {}, "must be at least 1"),
+        ("peers", {}, "must be between 1 and 4 entries"),
         ("service_context_id", "ppcd", "must be name@domain"),
         ("refusals", {"5012": "SERVICE_DENIED"}, "5012 does not say that no money was taken"),
         ("refusals", {"5003": "USER_DECLINED"}, "USER_DECLINED is not a reason"),

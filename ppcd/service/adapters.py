@@ -1,25 +1,59 @@
 """The billing adapters of a node, by the configuration. A new kind of billing is a line here."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
 
 from ppcd.billing.http import HttpBilling
-from ppcd.billing.settings import HttpBillingSettings
 from ppcd.config import Settings
 from ppcd.flow.ports import Adapter
-from ppcd.http.client import Client
+from ppcd.http.client import Client, ClientTls
 
 
-def adapters_of(settings: Settings, *, reactor: Any) -> list[Adapter]:
-    """One adapter for each entry under `billing:`."""
-    return [_http(name, section, settings, reactor) for name, section in settings.billing.items()]
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What an adapter is made with, whatever its kind. `section` is its part of `billing:`."""
+
+    name: str
+    section: Any
+    settings: Settings
+    reactor: Any
+    wall_s: Callable[[], float]
+
+    def secret(self, key: str) -> str | None:
+        secret = self.settings.secret(f"billing.{self.name}.{key}")
+        return None if secret is None else secret.reveal()
 
 
-def _http(name: str, section: HttpBillingSettings, settings: Settings, reactor: Any) -> Adapter:
-    credentials = settings.secret(f"billing.{name}.credentials")
-    client = Client(reactor, connections_per_host_max=section.connections_max)
-    return HttpBilling(
-        name,
-        section,
-        client=client,
-        credentials=None if credentials is None else credentials.reveal(),
+def adapters_of(settings: Settings, *, reactor: Any, wall_s: Callable[[], float]) -> list[Adapter]:
+    """One adapter for each entry under `billing:`. `wall_s` is Unix time, for what billing logs."""
+    return [
+        _MAKERS[section.kind](_Given(name, section, settings, reactor, wall_s))
+        for name, section in settings.billing.items()
+    ]
+
+
+def _http(given: _Given) -> Adapter:
+    section = given.section
+    tls = ClientTls(
+        ca_file=_path(section.ca_file),
+        certificate_file=_path(section.certificate_file),
+        key_file=_path(section.key_file),
     )
+    return HttpBilling(
+        given.name,
+        section,
+        client=Client(given.reactor, connections_per_host_max=section.connections_max, tls=tls),
+        now=lambda: datetime.fromtimestamp(given.wall_s(), UTC),
+        credentials=given.secret("credentials"),
+        password=given.secret("password"),
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+_MAKERS: Final[Mapping[str, Callable[[_Given], Adapter]]] = {"http": _http}

@@ -62,16 +62,17 @@ class Process:
         self._watchdog = Watchdog(self._systemd, interval_s, reactor=reactor)
         self._lag = LagMeter(self.metrics.reactor_lag_seconds.child(), reactor=reactor)
         generator = secrets.SystemRandom()
+        wall_s = time.time  # noqa: TID251  # ids, signatures, billing's logs; never money's time
         self.node = Node(
             settings,
             world=World(
                 reactor=reactor,
                 random=random.Random(secrets.randbits(64)),  # noqa: S311  # jitter
                 random_below=generator.randrange,
-                wall_s=time.time,  # noqa: TID251  # ids and signatures, never money's time
+                wall_s=wall_s,
             ),
             metrics=self.metrics,
-            adapters=adapters_of(settings, reactor=reactor),
+            adapters=adapters_of(settings, reactor=reactor, wall_s=wall_s),
         )
         self._status = Tick(
             "tell the service manager",

@@ -24,10 +24,12 @@ __all__ = [
     "OrderField",
     "Values",
     "check_places",
+    "check_statement",
     "check_template",
     "field_of",
     "fill",
     "header_text",
+    "statement_with_parameters",
     "texts_of",
     "url_text",
 ]
@@ -128,6 +130,21 @@ def check_template(template: str) -> frozenset[str]:
             known = ", ".join([*sorted(FIELDS), _PASSWORD, "time:…"])
             raise ValueError(f"{{{name}}} is not a field of an order; known: {known}")
     return names
+
+
+def check_statement(statement: str) -> frozenset[str]:
+    """The names of a statement's parameters; raises ValueError for one that no order has."""
+    names = frozenset(_TEMPLATE_PLACE.findall(statement))
+    for name in names:
+        if name not in FIELDS:
+            known = ", ".join(sorted(FIELDS))
+            raise ValueError(f"{{{name}}} is not a field of an order; known: {known}")
+    return names
+
+
+def statement_with_parameters(statement: str) -> str:
+    """A statement as the driver takes it: parameters by name, never their values as text."""
+    return _TEMPLATE_PLACE.sub(lambda m: f"%({m[1]})s", statement.replace("%", "%%"))
 
 
 def _json_text(value: str) -> str:

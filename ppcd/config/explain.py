@@ -63,6 +63,10 @@ def _explain(document: Document, model: type[BaseModel], error: Any) -> Problem:
         return document.problem(loc, _unknown_key(model, loc), at_key=True)
     if kind == "missing":
         return document.problem(loc, "must be given")
+    if kind == "union_tag_invalid":
+        known = str(error["ctx"]["expected_tags"]).replace("'", "")
+        message = f"must be one of {known}, got {shown(error['ctx']['tag'])}"
+        return document.problem((*loc, "kind"), message)
     got = "" if loc and QUIET.search(str(loc[-1])) else f", got {shown(error['input'])}"
     if kind == "value_error":
         # Our own sentence; it already says what it got.

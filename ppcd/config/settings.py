@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field, PrivateAttr
+from pydantic import Discriminator, Field, PrivateAttr, Tag
 
 from ppcd.billing.settings import HttpBillingSettings
+from ppcd.billing.sql_settings import SqlBillingSettings
 from ppcd.charge.reading import Words as WordTable
 from ppcd.config.bind import link_settings
 from ppcd.config.document import Problem
@@ -30,6 +32,20 @@ from ppcd.webhook.settings import WebhookSettings
 __all__ = ["Settings"]
 
 
+def _kind_of(section: Any) -> Any:
+    """A billing system without a `kind` has an HTTP interface, as most have."""
+    if isinstance(section, dict):
+        return str(section.get("kind") or "http")
+    return getattr(section, "kind", "http")
+
+
+#: One entry a kind of billing system; `ppcd.service.adapters` makes them.
+Billing: TypeAlias = Annotated[
+    Annotated[HttpBillingSettings, Tag("http")] | Annotated[SqlBillingSettings, Tag("sql")],
+    Discriminator(_kind_of),
+]
+
+
 class Settings(Section):
     """One node's configuration, checked. Secrets are asked for by the path of their key."""
 
@@ -41,7 +57,7 @@ class Settings(Section):
     routes: dict[Name, Route] = Field(
         min_length=1, description="Short codes, each under a name of its own."
     )
-    billing: dict[Name, HttpBillingSettings] = Field(
+    billing: dict[Name, Billing] = Field(
         min_length=1, description="Billing systems, each under a name of its own."
     )
     charges: Charges = Field(default=Charges(), description="The way of a charge.")

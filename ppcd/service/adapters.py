@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ppcd.billing.http import HttpBilling
+from ppcd.billing.sql import SqlBilling, lanes_for
 from ppcd.config import Settings
 from ppcd.flow.ports import Adapter
 from ppcd.http.client import Client, ClientTls
+from ppcd.store.dsn import dsn_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,16 @@ def _http(given: _Given) -> Adapter:
     )
 
 
+def _sql(given: _Given) -> Adapter:
+    section = given.section
+    parameters = {"connect_timeout": str(section.connect_timeout_s)}
+    dsn = dsn_of(section.dsn, parameters, given.secret("password"))
+    lanes = lanes_for(section, dsn, reactor=given.reactor)
+    return SqlBilling(given.name, section, lanes=lanes, close=lanes.close)
+
+
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-_MAKERS: Final[Mapping[str, Callable[[_Given], Adapter]]] = {"http": _http}
+_MAKERS: Final[Mapping[str, Callable[[_Given], Adapter]]] = {"http": _http, "sql": _sql}

@@ -49,18 +49,18 @@ class SqlBillingSettings(Section):
     timeout_s: float = Field(
         default=5,
         gt=0,
-        le=60,
+        le=20,
         description="Seconds until the server cancels a statement, or a transaction that we left "
         "open; nothing was debited then.",
     )
     commit_timeout_s: float = Field(
         default=8,
         gt=0,
-        le=60,
+        le=20,
         description="Seconds for the answer to a commit; after them the outcome is unknown.",
     )
     connect_timeout_s: int = Field(
-        default=3, ge=1, le=60, description="Seconds to wait for a connection to each host."
+        default=3, ge=1, le=10, description="Seconds to wait for a connection to each host."
     )
     abilities: AbilitiesSettings = Field(
         default=AbilitiesSettings(), description="What this billing system promises."

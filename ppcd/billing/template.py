@@ -88,7 +88,7 @@ def texts_of(order: DebitOrder, *, now: datetime | None = None, password: str = 
     return text
 
 
-def fill(template: str, values: Values, encoding: Encoding) -> str:
+def fill(template: str, values: Values, encoding: Encoding | Literal["csv"]) -> str:
     """The template with its places filled, each value escaped as the format wants it."""
     escape = _ESCAPES[encoding]
     return _TEMPLATE_PLACE.sub(lambda m: escape(values(m[1])), template)
@@ -162,6 +162,19 @@ def _is_xml(char: str) -> bool:
     return char in "\t\n\r" or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code > 0xFFFF
 
 
-_ESCAPES: Final[Mapping[Encoding, Callable[[str], str]]] = MappingProxyType(
-    {"json": _json_text, "xml": _xml_text, "form": lambda value: quote_plus(value, safe="")}
+def _csv_text(value: str) -> str:
+    """One field of one line, whichever delimiter it has."""
+    plain = "".join(c if c.isprintable() else " " for c in value)
+    return '"' + plain.replace('"', '""') + '"' if _CSV_SPECIAL.search(plain) else plain
+
+
+_CSV_SPECIAL: Final = re.compile(r"[\",;|:\t ]")
+
+_ESCAPES: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
+    {
+        "json": _json_text,
+        "xml": _xml_text,
+        "form": lambda value: quote_plus(value, safe=""),
+        "csv": _csv_text,
+    }
 )

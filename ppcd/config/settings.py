@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag
 
+from ppcd.billing.file_settings import FileBillingSettings
 from ppcd.billing.settings import HttpBillingSettings
 from ppcd.billing.sql_settings import SqlBillingSettings
 from ppcd.charge.reading import Words as WordTable
@@ -41,7 +42,9 @@ def _kind_of(section: Any) -> Any:
 
 #: One entry a kind of billing system; `ppcd.service.adapters` makes them.
 Billing: TypeAlias = Annotated[
-    Annotated[HttpBillingSettings, Tag("http")] | Annotated[SqlBillingSettings, Tag("sql")],
+    Annotated[HttpBillingSettings, Tag("http")]
+    | Annotated[SqlBillingSettings, Tag("sql")]
+    | Annotated[FileBillingSettings, Tag("file")],
     Discriminator(_kind_of),
 ]
 

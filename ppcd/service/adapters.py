@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from ppcd.billing.file import FileBilling
 from ppcd.billing.http import HttpBilling
 from ppcd.billing.sql import SqlBilling, lanes_for
 from ppcd.config import Settings
@@ -62,8 +63,24 @@ def _sql(given: _Given) -> Adapter:
     return SqlBilling(given.name, section, lanes=lanes, close=lanes.close)
 
 
+def _file(given: _Given) -> Adapter:
+    adapter = FileBilling(
+        given.name,
+        given.section,
+        reactor=given.reactor,
+        now=lambda: datetime.fromtimestamp(given.wall_s(), UTC),
+    )
+    # A file that an earlier run has not finished does not wait for the next debit.
+    given.reactor.callWhenRunning(adapter.start)
+    return adapter
+
+
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-_MAKERS: Final[Mapping[str, Callable[[_Given], Adapter]]] = {"http": _http, "sql": _sql}
+_MAKERS: Final[Mapping[str, Callable[[_Given], Adapter]]] = {
+    "http": _http,
+    "sql": _sql,
+    "file": _file,
+}

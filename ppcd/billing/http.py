@@ -7,10 +7,12 @@ Owns one distinction: what certainly did not reach billing (`NotSent`) against w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Final, Protocol
 
 from ppcd.billing import wire
 from ppcd.billing.settings import HttpBillingSettings
+from ppcd.billing.template import texts_of
 from ppcd.charge.debit import (
     Abilities,
     Debited,
@@ -47,7 +49,8 @@ class _Client(Protocol):
 class HttpBilling:
     """Debits and asks about debits over HTTP; fulfils flow's adapter protocol.
 
-    `credentials` is the value of the Authorization header; `client` is this adapter's own.
+    `credentials` is the value of the Authorization header, `password` what stands in templates;
+    `client` is this adapter's own; `now` gives aware UTC for the times that billing is told.
     """
 
     def __init__(
@@ -56,12 +59,18 @@ class HttpBilling:
         settings: HttpBillingSettings,
         *,
         client: _Client,
+        now: Callable[[], datetime],
         credentials: str | None = None,
+        password: str | None = None,
     ) -> None:
         self.name: Final = name
         self.abilities: Final[Abilities] = settings.abilities.abilities()
         self._settings = settings
+        self._debit = wire.debit_call(settings)
+        self._query = wire.query_call(settings)
         self._client = client
+        self._now = now
+        self._password = password or ""
         self._authorization = (
             [] if credentials is None else [(b"Authorization", credentials.encode("latin-1"))]
         )
@@ -70,57 +79,40 @@ class HttpBilling:
         self, order: DebitOrder, *, may_send: Callable[[], bool]
     ) -> Debited | Denied | NotSent | Unknown:
         """Asks for the money once; `may_send` is asked in the turn that writes the first byte."""
-        settings = self._settings
-        answer = await self._ask(
-            settings.method.encode(),
-            wire.request_url(settings.url, order),
-            order,
-            body=wire.request_body(settings, order),
-            may_send=may_send,
-        )
+        answer = await self._ask(self._debit, order, may_send=may_send)
         if not isinstance(answer, http.Answer):
             return answer
-        return wire.read_answer(settings.answer, order, answer.status, answer.body)
+        settled = wire.read_answer(self._debit.answer, order, answer.status, answer.body)
+        if isinstance(settled, NotFound):
+            return Unknown("the answer to a debit says that the debit is not known")
+        return settled
 
     async def query(self, order: DebitOrder) -> Debited | Denied | NotFound | NotSent | Unknown:
         """Asks what became of the order's key; NotFound is billing's word, not a verdict."""
-        settings = self._settings
-        if settings.query_url is None:
+        call = self._query
+        if call is None:
             return Unknown("this billing can't be asked")
-        answer = await self._ask(
-            b"GET", wire.request_url(settings.query_url, order), order, body=b"", may_send=None
-        )
+        answer = await self._ask(call, order, may_send=None)
         if not isinstance(answer, http.Answer):
             return answer
-        if answer.status in settings.answer.not_found_statuses:
+        if answer.status in call.answer.not_found_statuses:
             return NotFound()
-        return wire.read_answer(settings.answer, order, answer.status, answer.body)
+        return wire.read_answer(call.answer, order, answer.status, answer.body)
 
     async def close(self) -> None:
         await self._client.close()
 
     async def _ask(
-        self,
-        method: bytes,
-        url: str,
-        order: DebitOrder,
-        *,
-        body: bytes,
-        may_send: Callable[[], bool] | None,
+        self, call: wire.Call, order: DebitOrder, *, may_send: Callable[[], bool] | None
     ) -> http.Answer | NotSent | Unknown:
         settings = self._settings
-        headers = [
-            *wire.request_headers(settings, order),
-            *self._authorization,
-            (b"Accept", b"application/json"),
-        ]
-        if body:
-            headers.append((b"Content-Type", b"application/json"))
+        values = texts_of(order, now=self._now(), password=self._password)
+        body = call.write_body(order, values)
         try:
             answer = await self._client.request(
-                method,
-                url,
-                headers=headers,
+                call.method,
+                call.url_for(values),
+                headers=[*call.headers_for(values, body=body), *self._authorization],
                 body=body,
                 timeout_s=settings.timeout_s,
                 connect_timeout_s=settings.connect_timeout_s,
@@ -131,7 +123,7 @@ class HttpBilling:
             return NotSent(str(exc), None)
         except http.NoAnswer as exc:
             return Unknown(str(exc))
-        if answer.status in settings.answer.not_processed_statuses:
+        if answer.status in call.answer.not_processed_statuses:
             return NotSent(f"status {answer.status}", _retry_after_s(answer))
         return answer
 

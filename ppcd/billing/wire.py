@@ -1,4 +1,4 @@
-"""An order as the bytes of a request, and an answer's bytes as what they say about the money.
+"""An order as the parts of a request, and an answer's bytes as what they say about the money.
 
 Pure functions of the settings. Whatever the settings do not name is Unknown, never a refusal.
 """
@@ -6,54 +6,131 @@ Pure functions of the settings. Whatever the settings do not name is Unknown, ne
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
-from urllib.parse import quote
 
-from ppcd.billing.settings import PLACEHOLDER, AnswerSettings, HttpBillingSettings, OrderField
-from ppcd.charge.debit import Debited, DebitOrder, Denied, Unknown
-from ppcd.charge.money import to_decimal_text
+from ppcd.billing.answers import Settled, judge_answer
+from ppcd.billing.documents import Format, Unreadable, read_document
+from ppcd.billing.settings import AnswerSettings, HttpBillingSettings
+from ppcd.billing.template import (
+    Encoding,
+    OrderField,
+    Values,
+    field_of,
+    fill,
+    header_text,
+    url_text,
+)
+from ppcd.charge.debit import DebitOrder, Unknown
 
-#: Billing's own words are kept as evidence; more than this of them is noise.
-CODE_LENGTH_MAX: Final = 64
-REFERENCE_LENGTH_MAX: Final = 128
+__all__ = ["Call", "debit_call", "query_call", "read_answer"]
 
-Settled = Debited | Denied | Unknown
-
-_READERS: Final[dict[OrderField, Callable[[DebitOrder], str | int]]] = {
-    "key": lambda order: order.key,
-    "msisdn": lambda order: order.msisdn.digits,
-    "phone": lambda order: "+" + order.msisdn.digits,
-    "amount_minor": lambda order: order.money.amount_minor,
-    "amount": lambda order: to_decimal_text(order.money),
-    "currency": lambda order: order.money.currency,
-    "description": lambda order: order.description,
-    "merchant": lambda order: order.merchant,
-}
-
-
-class _Doubled(ValueError):
-    """A JSON object has a member twice, and each reader may take another one."""
-
-
-def request_url(template: str, order: DebitOrder) -> str:
-    return PLACEHOLDER.sub(lambda m: quote(_text(order, m[1]), safe=""), template)
-
-
-def request_headers(settings: HttpBillingSettings, order: DebitOrder) -> list[tuple[bytes, bytes]]:
-    # Only ASCII passes: a merchant's name can't break out of its header line.
-    def printable(name: str) -> str:
-        return "".join(c if c.isascii() and c.isprintable() else "?" for c in _text(order, name))
-
-    return [
-        (name.encode(), PLACEHOLDER.sub(lambda m: printable(m[1]), value).encode())
-        for name, value in settings.headers.items()
-    ]
+CONTENT_TYPES: Final[Mapping[Encoding, str]] = MappingProxyType(
+    {
+        "json": "application/json",
+        "xml": "text/xml; charset=utf-8",
+        "form": "application/x-www-form-urlencoded",
+    }
+)
+ACCEPTED: Final[Mapping[Format, str]] = MappingProxyType(
+    {
+        "json": "application/json",
+        "xml": "text/xml, application/xml, application/soap+xml",
+        "xmlrpc": "text/xml",
+        "form": "application/x-www-form-urlencoded, text/plain",
+    }
+)
 
 
-def request_body(settings: HttpBillingSettings, order: DebitOrder) -> bytes:
-    members = {name: _READERS[field](order) for name, field in settings.body.items()}
-    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One kind of request, ready to be filled with an order, and what its answers mean."""
+
+    method: bytes
+    url: str
+    headers: Mapping[str, str]
+    write_body: Callable[[DebitOrder, Values], bytes]
+    content_type: str
+    answer: AnswerSettings
+
+    def url_for(self, values: Values) -> str:
+        return url_text(self.url, values)
+
+    def headers_for(self, values: Values, *, body: bytes) -> list[tuple[bytes, bytes]]:
+        headers = [
+            (name.encode(), header_text(value, values).encode())
+            for name, value in self.headers.items()
+        ]
+        if "accept" not in {name.lower() for name in self.headers}:
+            headers.append((b"Accept", ACCEPTED[self.answer.format].encode()))
+        if body:
+            headers.append((b"Content-Type", self.content_type.encode()))
+        return headers
+
+
+def debit_call(settings: HttpBillingSettings) -> Call:
+    """How this billing is asked for a debit."""
+    template = settings.template
+    return Call(
+        method=settings.method.encode(),
+        url=settings.url,
+        headers=settings.headers,
+        write_body=_members(settings.body)
+        if template is None
+        else _text(template, settings.encoding),
+        content_type=settings.content_type
+        or CONTENT_TYPES["json" if template is None else settings.encoding],
+        answer=settings.answer,
+    )
+
+
+def query_call(settings: HttpBillingSettings) -> Call | None:
+    """How it is asked what became of a debit; None when it can't be."""
+    query = settings.query
+    if query is None:
+        if settings.query_url is None:
+            return None
+        return Call(
+            method=b"GET",
+            url=settings.query_url,
+            headers=settings.headers,
+            write_body=_nothing,
+            content_type="",
+            answer=settings.answer,
+        )
+    return Call(
+        method=query.method.encode(),
+        url=query.url,
+        headers=settings.headers if query.headers is None else query.headers,
+        write_body=_nothing if query.template is None else _text(query.template, query.encoding),
+        content_type=query.content_type or CONTENT_TYPES[query.encoding],
+        answer=query.answer or settings.answer,
+    )
+
+
+def _members(members: Mapping[str, OrderField]) -> Callable[[DebitOrder, Values], bytes]:
+    def write(order: DebitOrder, values: Values) -> bytes:
+        document = {name: field_of(order, field) for name, field in members.items()}
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        return text.encode(errors="replace")
+
+    return write
+
+
+def _text(template: str, encoding: Encoding) -> Callable[[DebitOrder, Values], bytes]:
+    # White space before an XML declaration makes it none.
+    stripped = template.strip()
+
+    def write(order: DebitOrder, values: Values) -> bytes:
+        return fill(stripped, values, encoding).encode(errors="replace")
+
+    return write
+
+
+def _nothing(order: DebitOrder, values: Values) -> bytes:
+    return b""
 
 
 def read_answer(settings: AnswerSettings, order: DebitOrder, status: int, body: bytes) -> Settled:
@@ -61,52 +138,7 @@ def read_answer(settings: AnswerSettings, order: DebitOrder, status: int, body: 
     if status not in settings.statuses:
         return Unknown(f"status {status}")
     try:
-        document = json.loads(body, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        return Unknown("the answer is not JSON")
-    result = _member(document, settings.result)
-    if result is None:
-        return Unknown(f"no {settings.result} in the answer")
-    for name, field in settings.echoes.items():
-        echo = _member(document, name)
-        if echo is not None and echo != _text(order, field):
-            return Unknown(f"the answer has another {name} than we asked for")
-    if result in settings.debited:
-        reference = _member(document, settings.reference)
-        return Debited(reference and reference[:REFERENCE_LENGTH_MAX])
-    if result in settings.refused:
-        return _refusal(settings, document, result)
-    return Unknown(f"{settings.result} is {result[:CODE_LENGTH_MAX]!r}")
-
-
-def _refusal(settings: AnswerSettings, document: object, result: str) -> Denied:
-    code = _member(document, settings.reason) or result
-    reason = settings.reasons.get(code, settings.other_reasons)
-    return Denied(reason, code[:CODE_LENGTH_MAX])
-
-
-def _text(order: DebitOrder, field: str) -> str:
-    return str(_READERS[field](order))  # type: ignore[index]  # checked when it was loaded
-
-
-def _member(document: object, path: str | None) -> str | None:
-    """The scalar at `path` as text; None when there is none."""
-    if path is None:
-        return None
-    for name in path.split("."):
-        if not isinstance(document, dict):
-            return None
-        document = document.get(name)
-    match document:
-        case bool():
-            return "true" if document else "false"
-        case str() | int() | float():
-            return str(document)
-    return None
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _Doubled
-    return members
+        find = read_document(settings.format, body)
+    except Unreadable as exc:
+        return Unknown(str(exc))
+    return judge_answer(settings, order, find)

@@ -21,6 +21,7 @@ examples:
   ppcd tariff add gamex gold-250 --amount 25.00 --currency UAH --description "250 gold"
   ppcd status                                  links, queues, what is stuck
   ppcd charge show 14876234876234              one charge's whole history
+  ppcd debit list --review                     debits that a person must look up at billing
 """
 
 
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _daemon(commands)
     _partners(commands)
     _operations(commands)
+    _debits(commands)
     _simulators(commands)
     return parser
 
@@ -187,6 +189,42 @@ def _operations(commands: _Commands) -> None:
     find.add_argument("--billing-reference", metavar="R", help="billing's reference of the debit")
     find.add_argument("--limit", type=int, default=20, help="default: %(default)s")
     _json(find)
+
+
+def _debits(commands: _Commands) -> None:
+    debit = _group(commands, "debit", "debits that have not ended, and what people decide of them")
+    listing = _command(
+        debit, "list", "ppcd.cli.debits.show_list", "debits that have not ended, the oldest first"
+    )
+    which = listing.add_mutually_exclusive_group()
+    which.add_argument("--in-doubt", action="store_true", help="sent, and the outcome is unknown")
+    which.add_argument("--review", action="store_true", help="only a person can settle them")
+    listing.add_argument("--limit", type=int, default=50, help="default: %(default)s")
+    _json(listing)
+    show = _command(
+        debit, "show", "ppcd.cli.debits.show", "one debit: its key, every attempt and answer"
+    )
+    show.add_argument("id", type=int, help="the charge's id, which is the debit's key at billing")
+    _json(show)
+    resolve = _command(
+        debit,
+        "resolve",
+        "ppcd.cli.debits.resolve",
+        "say what billing did with a debit in doubt or in review; ends the charge for good, and "
+        "tells the partner. Who says so is recorded",
+    )
+    resolve.add_argument("id", type=int, help="the charge's id")
+    resolve.add_argument(
+        "end",
+        choices=("succeeded", "denied"),
+        help="billing took the money; or it did not, and will not",
+    )
+    resolve.add_argument(
+        "--reason", required=True, metavar="TEXT", help="how you know; kept with the charge"
+    )
+    resolve.add_argument(
+        "--reference", metavar="R", help="billing's reference of the debit (succeeded)"
+    )
 
 
 def _simulators(commands: _Commands) -> None:

@@ -58,11 +58,21 @@ def reference() -> str:
     """The whole page."""
     page = HEAD
     for name, field in fields_of(Settings):
-        page += f"\n## `{name}`\n\n{field.description}\n\n"
-        page += "| key | type | default | meaning |\n| --- | --- | --- | --- |\n"
-        for path, inner in _keys(name, field):
-            page += _row(path, inner)
+        page += f"\n## `{name}`\n\n{field.description}\n"
+        models, below = _inside(field.annotation, name)
+        if len(models) < 2:
+            page += _table(_keys(name, field))
+            continue
+        for model in models:
+            kind = get_args(model.model_fields["kind"].annotation)[0]
+            about = " ".join((model.__doc__ or "").partition("\n\n")[0].split())
+            page += f"\n### `{name}`, `kind: {kind}`\n\n{about}\n{_table(_of_model(model, below))}"
     return page
+
+
+def _table(rows: Iterator[tuple[str, FieldInfo]]) -> str:
+    head = "\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n"
+    return head + "".join(_row(path, field) for path, field in rows)
 
 
 def keys() -> Iterator[tuple[str, FieldInfo]]:
@@ -77,11 +87,15 @@ def _keys(path: str, field: FieldInfo) -> Iterator[tuple[str, FieldInfo]]:
     if not models:
         yield path, field
     for model in models:
-        for name, inner in fields_of(model):
-            inner_models, _ = _inside(inner.annotation, "")
-            if inner_models:
-                yield f"{below}.{name}", inner
-            yield from _keys(f"{below}.{name}", inner)
+        yield from _of_model(model, below)
+
+
+def _of_model(model: type[BaseModel], below: str) -> Iterator[tuple[str, FieldInfo]]:
+    for name, inner in fields_of(model):
+        inner_models, _ = _inside(inner.annotation, "")
+        if inner_models:
+            yield f"{below}.{name}", inner
+        yield from _keys(f"{below}.{name}", inner)
 
 
 def _inside(annotation: Any, path: str) -> tuple[list[type[BaseModel]], str]:

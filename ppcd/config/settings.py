@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag
 
 from ppcd.billing.diameter.settings import DiameterBillingSettings
+from ppcd.billing.file_settings import FileBillingSettings
 from ppcd.billing.settings import HttpBillingSettings
+from ppcd.billing.sql_settings import SqlBillingSettings
 from ppcd.charge.reading import Words as WordTable
 from ppcd.config.bind import link_settings
 from ppcd.config.document import Problem
@@ -29,19 +31,23 @@ from ppcd.partner.settings import PartnerApiSettings
 from ppcd.smpp.settings import LinkSettings
 from ppcd.webhook.settings import WebhookSettings
 
-__all__ = ["BillingSettings", "Settings"]
+__all__ = ["Settings"]
 
 
-def _kind(section: Any) -> str | None:
-    """The kind of a billing system, HTTP where none is given."""
-    kind = section.get("kind") if isinstance(section, dict) else getattr(section, "kind", None)
-    return kind if isinstance(kind, str) else "http"
+def _kind_of(section: Any) -> Any:
+    """A billing system without a `kind` has an HTTP interface, as most have."""
+    if isinstance(section, dict):
+        return str(section.get("kind") or "http")
+    return getattr(section, "kind", "http")
 
 
-BillingSettings = Annotated[
+#: One entry a kind of billing system; `ppcd.service.adapters` makes them.
+Billing: TypeAlias = Annotated[
     Annotated[HttpBillingSettings, Tag("http")]
-    | Annotated[DiameterBillingSettings, Tag("diameter")],
-    Discriminator(_kind),
+    | Annotated[DiameterBillingSettings, Tag("diameter")]
+    | Annotated[SqlBillingSettings, Tag("sql")]
+    | Annotated[FileBillingSettings, Tag("file")],
+    Discriminator(_kind_of),
 ]
 
 
@@ -56,7 +62,7 @@ class Settings(Section):
     routes: dict[Name, Route] = Field(
         min_length=1, description="Short codes, each under a name of its own."
     )
-    billing: dict[Name, BillingSettings] = Field(
+    billing: dict[Name, Billing] = Field(
         min_length=1, description="Billing systems, each under a name of its own."
     )
     charges: Charges = Field(default=Charges(), description="The way of a charge.")

@@ -63,16 +63,17 @@ class Process:
         self._lag = LagMeter(self.metrics.reactor_lag_seconds.child(), reactor=reactor)
         generator = secrets.SystemRandom()
         jitter = random.Random(secrets.randbits(64))  # noqa: S311  # jitter
+        wall_s = time.time  # noqa: TID251  # ids, signatures, billing's logs; never money's time
         self.node = Node(
             settings,
             world=World(
                 reactor=reactor,
                 random=jitter,
                 random_below=generator.randrange,
-                wall_s=time.time,  # noqa: TID251  # ids and signatures, never money's time
+                wall_s=wall_s,
             ),
             metrics=self.metrics,
-            adapters=adapters_of(settings, reactor=reactor, random=jitter),
+            adapters=adapters_of(settings, reactor=reactor, random=jitter, wall_s=wall_s),
         )
         self._status = Tick(
             "tell the service manager",

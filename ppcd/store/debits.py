@@ -14,13 +14,14 @@ from ppcd.store.rows import DebitJob, Ended, PromptKey, PromptNo, webhook_key
 from ppcd.store.sql import END, Cursor, columns
 
 # An attempt to debit without a result: a crash, or an answer that is still to come.
-_OPEN_SINCE = """
+OPEN_SINCE = """
            (SELECT d.intended_at FROM debit_attempt d
              WHERE d.charge_id = j.charge_id AND d.attempt = j.attempts AND d.kind = 'debit'
                AND NOT EXISTS (SELECT FROM debit_result r
                                 WHERE r.charge_id = d.charge_id AND r.attempt = d.attempt))"""
 
-_LAST_SENT = """
+# The newest intent to debit that may have reached billing.
+LAST_SENT = """
            (SELECT max(d.intended_at) FROM debit_attempt d
              WHERE d.charge_id = j.charge_id AND d.kind = 'debit'
                AND NOT EXISTS (SELECT FROM debit_result r
@@ -40,8 +41,8 @@ _CLAIM = f"""
     SELECT j.charge_id, j.partner_id, j.msisdn, j.amount_minor, j.currency, j.billing, j.attempts,
            j.plan, o.since IS NOT NULL,
            extract(epoch FROM business_now() - coalesce(j.doubt_since, o.since))::float8,
-           extract(epoch FROM business_now() - {_LAST_SENT})::float8
-      FROM j CROSS JOIN LATERAL (SELECT {_OPEN_SINCE} AS since) o
+           extract(epoch FROM business_now() - {LAST_SENT})::float8
+      FROM j CROSS JOIN LATERAL (SELECT {OPEN_SINCE} AS since) o
 """
 
 
@@ -189,7 +190,7 @@ def begin(
         cur.execute(_INTEND, values | {"kind": kinds, "node": node})
         cur.execute(_TAKE, values | doubts | {"lease_s": lease_s})
     ends = [Result(c, n, "", Next.DENIED, reason="BILLING_UNAVAILABLE") for c, n in late]
-    ended = _end(cur, ends, lease_s)
+    ended = end(cur, ends, lease_s)
     return [begun.get(i.charge_id) or ended.get(i.charge_id) for i in batch]
 
 
@@ -303,7 +304,7 @@ def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> list[Ende
     if going_on:
         cur.execute(_GO_ON, columns(going_on, ("charge_id", "attempt", "next", "delay_s", "plan")))
     ends = [r for r in batch if r.next in (Next.SUCCEEDED, Next.DENIED)]
-    ended = _end(cur, ends, lease_s)
+    ended = end(cur, ends, lease_s)
     return [ended.get(r.charge_id) for r in batch]
 
 
@@ -311,7 +312,8 @@ def _by_charge(result: Result) -> int:
     return result.charge_id
 
 
-def _end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended]:
+def end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended]:
+    """End charges; those that it was, by their ids. Whoever deletes the job decides."""
     if not ends:
         return {}
     ordered = sorted(ends, key=_by_charge)

@@ -62,6 +62,11 @@ _HISTORY = """
                   concat_ws(', ', result, reason, 'reference ' || reference, nullif(detail, '')))
       FROM debit_result WHERE charge_id = %(id)s
     UNION ALL
+    SELECT resolved_at, 'resolution',
+           format('%%s, said %%s: %%s', concat_ws(', ', state, 'reference ' || reference), person,
+                  reason)
+      FROM debit_resolution WHERE charge_id = %(id)s
+    UNION ALL
     SELECT decided_at, 'outcome',
            concat_ws(', ', state, reason, 'billing reference ' || billing_reference)
       FROM outcome WHERE charge_id = %(id)s

@@ -370,7 +370,7 @@ def _kills(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
     for number in range(plan.kills):
         bench.prepare(plan.charges // 4)
         bench.load.begin("run", seconds=3, window=WINDOW)
-        time.sleep(0.15 + 0.05 * number)
+        time.sleep(0.4 + 0.05 * number)
         bench.node.kill()
         bench.load.end()
         acknowledged = [i for i in bench.load.do("acknowledged")["phones"] if i >= 0]

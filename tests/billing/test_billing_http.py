@@ -13,7 +13,7 @@ from ppcd.charge.debit import Debited, NotSent, Unknown
 from ppcd.http.client import Client
 from ppcd.sim.accounts import Mode
 from ppcd.sim.billing import Billing, BillingOptions
-from ppcd.sim.journal import read_journal
+from ppcd.sim.journal import read_journal, utc_now
 from tests.billing.adapter_contract import PHONE, AdapterContract, Fault, an_order, debit
 
 MODES = {
@@ -32,8 +32,8 @@ MODES = {
 }
 
 #: The adapter must give up before a zombie rises.
-TIMEOUT_S = 0.2
-ZOMBIE_S = 0.5
+TIMEOUT_S = 0.4
+ZOMBIE_S = 0.9
 
 
 def settings_for(url: str, **changes: Any) -> HttpBillingSettings:
@@ -56,10 +56,12 @@ def settings_for(url: str, **changes: Any) -> HttpBillingSettings:
 
 
 class HttpWorld:
-    def __init__(self, reactor: Any, data_dir: Path, **options: Any) -> None:
+    def __init__(
+        self, reactor: Any, data_dir: Path, *, fake: type[Billing] = Billing, **options: Any
+    ) -> None:
         self._reactor = reactor
         self._journal = data_dir / "billing.jsonl"
-        self.billing = Billing(
+        self.billing: Any = fake(
             reactor, BillingOptions(data_dir=data_dir, zombie_s=ZOMBIE_S, **options)
         )
         self.adapter: HttpBilling
@@ -68,7 +70,9 @@ class HttpWorld:
         await self.billing.start()
         settings = settings_for(self.billing.url, **changes)
         client = Client(self._reactor, connections_per_host_max=settings.connections_max)
-        self.adapter = HttpBilling("main", settings, client=client, credentials=credentials)
+        self.adapter = HttpBilling(
+            "main", settings, client=client, now=utc_now, credentials=credentials
+        )
 
     async def stop(self) -> None:
         await self.adapter.close()

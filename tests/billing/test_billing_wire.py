@@ -2,7 +2,10 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -10,11 +13,21 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from ppcd.billing.settings import AnswerSettings, HttpBillingSettings
-from ppcd.billing.wire import read_answer, request_body, request_headers, request_url
-from ppcd.charge.debit import Debited, DenialReason, Denied, Unknown
+from ppcd.billing.template import texts_of
+from ppcd.billing.wire import debit_call, query_call, read_answer
+from ppcd.charge.debit import (
+    Debited,
+    DebitOrder,
+    DenialReason,
+    Denied,
+    NotFound,
+    NotSent,
+    Unknown,
+)
 from tests.billing.adapter_contract import an_order
 
 URL = "http://billing/debits"
+NOW = datetime(2026, 11, 23, 9, 5, 7, tzinfo=UTC)
 
 
 def settings(**more: Any) -> HttpBillingSettings:
@@ -36,8 +49,14 @@ def read(answer: Any, status: int = 200, **more: Any) -> Any:
     return read_answer(answers(**more), an_order(), status, body)
 
 
+def body_of(order: DebitOrder, **described: Any) -> str:
+    """The body of a debit for an order."""
+    values = texts_of(order, now=NOW, password='p<&"w')
+    return debit_call(settings(**described)).write_body(order, values).decode()
+
+
 def test_the_plain_body_names_the_whole_order() -> None:
-    assert json.loads(request_body(settings(), an_order())) == {
+    assert json.loads(body_of(an_order())) == {
         "key": "1001",
         "msisdn": "380971234567",
         "amount_minor": 2500,
@@ -48,12 +67,13 @@ def test_the_plain_body_names_the_whole_order() -> None:
 
 
 def test_the_body_has_the_operators_own_names() -> None:
-    body = request_body(settings(body={"id": "key", "who": "phone", "sum": "amount"}), an_order())
+    body = body_of(an_order(), body={"id": "key", "who": "phone", "sum": "amount"})
     assert json.loads(body) == {"id": "1001", "who": "+380971234567", "sum": "25.00"}
 
 
 def test_an_order_field_in_a_url_can_not_leave_its_place() -> None:
-    url = request_url(URL + "/{key}?m={merchant}", an_order("a/../b?c=d"))
+    call = debit_call(settings(url=URL + "/{key}?m={merchant}"))
+    url = call.url_for(texts_of(an_order("a/../b?c=d")))
     assert url.startswith(URL + "/a%2F..%2Fb%3Fc%3Dd?m=GameX%20%C2%AB")
     assert '"' not in url
 
@@ -61,10 +81,103 @@ def test_an_order_field_in_a_url_can_not_leave_its_place() -> None:
 def test_an_order_field_in_a_header_can_not_break_the_line() -> None:
     order = replace(an_order(), merchant="Game\r\nX-Evil: Ы")
     chosen = settings(headers={"Idempotency-Key": "{key}", "X-Shop": "at {merchant}"})
-    assert request_headers(chosen, order) == [
+    assert debit_call(chosen).headers_for(texts_of(order), body=b"{}") == [
         (b"Idempotency-Key", b"1001"),
         (b"X-Shop", b"at Game??X-Evil: ?"),
+        (b"Accept", b"application/json"),
+        (b"Content-Type", b"application/json"),
     ]
+
+
+EVIL = "Game \"X\" <b>&amp; '1' \r\n]]> \x00 кот {key}"
+
+
+def test_a_json_template_keeps_every_value_in_its_place() -> None:
+    template = '{"a": {"id": "{key}", "n": [{amount_minor}]}, "m": "{merchant}", "e": {}}'
+    body = body_of(an_order(merchant=EVIL), template=template)
+    assert json.loads(body) == {"a": {"id": "1001", "n": [2500]}, "m": EVIL, "e": {}}
+
+
+def test_an_xml_template_keeps_every_value_in_its_place() -> None:
+    template = "\n<?xml version='1.0'?><d m='{merchant}'><k>{key}</k><m>{merchant}</m></d>\n"
+    body = body_of(an_order(merchant=EVIL), template=template, encoding="xml")
+    root = ElementTree.fromstring(body)
+    assert root.findtext("m") == EVIL.replace("\x00", "?")
+    assert [child.tag for child in root] == ["k", "m"]
+    assert root.get("m").replace("\n", " ") == EVIL.replace("\x00", "?").replace("\n", " ")
+
+
+def test_a_form_keeps_every_value_in_its_place() -> None:
+    template = "id={key}&sum={amount}&m={merchant}"
+    body = body_of(an_order(merchant=EVIL), template=template, encoding="form")
+    assert parse_qs(body) == {"id": ["1001"], "sum": ["25.00"], "m": [EVIL]}
+
+
+def test_a_template_has_times_and_the_password() -> None:
+    template = '{"k": "{key}", "at": "{time:%Y%m%dT%H:%M:%S+0000}", "p": "{password}"}'
+    body = body_of(an_order(), template=template, password_file="/x")
+    assert json.loads(body) == {"k": "1001", "at": "20261123T09:05:07+0000", "p": 'p<&"w'}
+
+
+def test_each_encoding_has_its_content_type_unless_another_is_said() -> None:
+    def types(**described: Any) -> list[bytes]:
+        call = debit_call(settings(**described))
+        headers = call.headers_for(texts_of(an_order()), body=b"x")
+        return [value for name, value in headers if name == b"Content-Type"]
+
+    assert types() == [b"application/json"]
+    assert types(template="<k>{key}</k>", encoding="xml") == [b"text/xml; charset=utf-8"]
+    assert types(template="k={key}", encoding="form") == [b"application/x-www-form-urlencoded"]
+    soap12 = "application/soap+xml; charset=utf-8"
+    assert types(template="<k>{key}</k>", encoding="xml", content_type=soap12) == [soap12.encode()]
+
+
+def test_an_accept_of_ones_own_stands_alone() -> None:
+    call = debit_call(settings(headers={"ACCEPT": "*/*"}))
+    assert call.headers_for(texts_of(an_order()), body=b"") == [(b"ACCEPT", b"*/*")]
+
+
+def test_a_query_has_its_own_request_and_answers() -> None:
+    query = {
+        "url": "http://billing/ask",
+        "method": "POST",
+        "encoding": "xml",
+        "template": "<ask>{key}</ask>",
+        "headers": {"SOAPAction": '"ask"'},
+        "answer": {"format": "xml", "result": "a/code"},
+    }
+    call = query_call(settings(query=query))
+    values = texts_of(an_order())
+    assert call is not None
+    assert (call.method, call.url_for(values)) == (b"POST", "http://billing/ask")
+    assert call.write_body(an_order(), values) == b"<ask>1001</ask>"
+    assert call.headers_for(values, body=b"x")[0] == (b"SOAPAction", b'"ask"')
+    assert call.answer.result == "a/code"
+
+
+def test_a_query_takes_from_the_debit_what_it_does_not_say() -> None:
+    call = query_call(
+        settings(
+            query={"url": "http://billing/ask?k={key}"},
+            headers={"X-Shop": "1"},
+            answer={"result": "code"},
+        )
+    )
+    values = texts_of(an_order())
+    assert call is not None
+    assert call.method == b"GET"
+    assert call.write_body(an_order(), values) == b""
+    assert call.headers_for(values, body=b"") == [
+        (b"X-Shop", b"1"),
+        (b"Accept", b"application/json"),
+    ]
+    assert call.answer.result == "code"
+
+
+def test_a_billing_can_say_that_it_did_nothing_or_knows_nothing() -> None:
+    options = {"not_processed": ["busy"], "not_found": ["no such debit"]}
+    assert read({"result": "busy"}, **options) == NotSent("result is 'busy'")
+    assert read({"result": "no such debit"}, **options) == NotFound()
 
 
 def test_debited_has_its_reference_as_text() -> None:

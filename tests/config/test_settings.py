@@ -76,7 +76,10 @@ BAD = [
     ("node.name", "Main", "must be 1 to 32 small letters, digits, - or _"),
     ("nodes", {}, "unknown key; did you mean node?"),
     ("partner_api.listen", "8080", "must be: HOST:PORT that partners"),
-    ("billing.b.kind", "smoke", "must be one of http, diameter, got 'smoke'"),
+    ("billing.b.kind", ["sql"], "must be one of http"),
+    ("billing.b", "sql", "must be a mapping, got 'sql'"),
+    ("billing.b", {"kind": "sql", "dsn": "dbname=b"}, "billing.b.debit: must be given"),
+    ("billing.b.kind", "smoke", "got 'smoke'"),
 ]
 
 

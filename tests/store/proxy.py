@@ -17,6 +17,8 @@ class Cut(Enum):
     BEFORE = 1
     #: The server gets it and answers; the client never gets the answer.
     AFTER = 2
+    #: The server gets it when `let_go` is called; until then nobody hears anything.
+    LATER = 3
 
 
 class Proxy:
@@ -33,10 +35,24 @@ class Proxy:
         self._faults: list[tuple[bytes, Cut]] = []
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
+        self._let_go = threading.Event()
 
     def cut(self, word: bytes, when: Cut) -> None:
         """Lose the next connection whose client sends `word`."""
         self._faults.append((word, when))
+
+    def let_go(self) -> None:
+        """What was held back reaches the server now."""
+        self._let_go.set()
+
+    def refuse(self) -> None:
+        """Take no more connections, and lose those there are."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
         self._threads[0].start()
@@ -45,13 +61,11 @@ class Proxy:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        for one in self._sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+        self._let_go.set()
+        self.refuse()
         for thread in self._threads:
             thread.join()
-        for one in (self._listener, *self._sockets):
+        for one in self._sockets:
             one.close()
 
     def _accept(self) -> None:
@@ -73,6 +87,10 @@ class Proxy:
                 fault = next((f for f in self._faults if f[0] in data), None)
                 if fault is not None:
                     self._faults.remove(fault)
+                    if fault[1] is Cut.LATER:
+                        self._let_go.wait()
+                        server.sendall(data)
+                        continue
                     if fault[1] is Cut.AFTER:
                         # Nothing goes to the client any more, but the server does its work.
                         client.shutdown(socket.SHUT_WR)

@@ -9,7 +9,7 @@ from tests.builders import Charge, Store
 
 FACTS = (
     *("charge", "prompt", "prompt_answer", "receipt", "reply", "debit_attempt"),
-    *("debit_result", "outcome", "notification", "delivery"),
+    *("debit_result", "debit_resolution", "outcome", "notification", "delivery"),
 )
 TWO_STEP = {State.RESERVING, State.RESERVED, State.CAPTURING, State.RELEASING}
 REACHABLE = sorted(set(State) - TWO_STEP)
@@ -24,6 +24,10 @@ def a_full_life(store: Store) -> int:
     store.result(charge, "debited", reference="ref-9", detail="ok")
     store.query(
         "INSERT INTO delivery VALUES (%s, 1, 1, 'delivered', '200', business_now())",
+        charge.charge_id,
+    )
+    store.query(
+        "INSERT INTO debit_resolution VALUES (%s, 'denied', 'why', NULL, 'who', business_now())",
         charge.charge_id,
     )
     return charge.charge_id
@@ -133,6 +137,7 @@ def test_a_history_has_every_fact_in_order(store: Store) -> None:
     assert [entry.what for entry in told] == [
         *("charge", "prompt", "prompt answer", "receipt", "reply"),
         *("debit attempt", "debit result", "outcome", "notification", "delivery"),
+        "resolution",
     ]
     assert [entry.at for entry in told] == sorted(entry.at for entry in told)
     details = {entry.what: entry.detail for entry in told}

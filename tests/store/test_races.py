@@ -9,11 +9,21 @@ import psycopg
 import pytest
 
 from ppcd.charge.rules import State
-from ppcd.store import charges, creation, debits, expiry, prompts, replies, second_look
+from ppcd.store import (
+    charges,
+    creation,
+    debits,
+    expiry,
+    prompts,
+    replies,
+    resolutions,
+    second_look,
+)
 from ppcd.store.connection import PINNED
 from ppcd.store.creation import Created, Replayed
 from ppcd.store.debits import Begun, Intent, Next, Result
 from ppcd.store.lanes import Direct
+from ppcd.store.resolutions import Obstacle, Resolution, Unresolved
 from ppcd.store.rows import Conflict
 from tests.builders import FAILURES, Store, charge_of
 
@@ -388,3 +398,30 @@ def test_expiry_and_confirmation_at_the_last_moment_agree(store: Store) -> None:
     for charge in made[::10]:
         state = State.CONFIRMED if charge.charge_id in confirmed else State.EXPIRED
         assert store.state(charge) is state
+
+
+# --- a person against the workers --------------------------------------------------------------
+
+
+def test_a_person_who_loses_to_a_worker_is_told_that_billing_is_being_asked(
+    store: Store, first: First
+) -> None:
+    charge = store.a_charge(State.IN_DOUBT)
+    intent = Intent(charge.charge_id, 2, query=False, repeat=True)
+    first.does(debits.begin, [intent], node="a", lease_s=60)
+    denied = Resolution(charge.charge_id, Next.DENIED, "x", "alice", reason="BILLING_UNAVAILABLE")
+    resolving = first.second(resolutions.resolve, denied, quiet_period_s=0)
+    first.commit()
+    assert resolving.result() == Unresolved(Obstacle.UNDER_WAY)
+    assert store.state(charge) is State.IN_DOUBT
+
+
+def test_a_worker_who_loses_to_a_person_begins_nothing(store: Store, first: First) -> None:
+    charge = store.a_charge(State.IN_DOUBT)
+    paid = Resolution(charge.charge_id, Next.SUCCEEDED, "booked", "alice")
+    first.does(resolutions.resolve, paid, quiet_period_s=0)
+    intent = Intent(charge.charge_id, 2, query=False, repeat=True)
+    beginning = first.second(debits.begin, [intent], node="a", lease_s=60)
+    first.commit()
+    assert beginning.result() == [None]
+    assert store.state(charge) is State.SUCCEEDED

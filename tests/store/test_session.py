@@ -227,7 +227,7 @@ def test_a_server_that_hangs_is_left_and_nothing_happened(tmp_path: Path) -> Non
 
 
 @both
-@pytest.mark.parametrize("when", Cut)
+@pytest.mark.parametrize("when", [Cut.BEFORE, Cut.AFTER])
 def test_a_lost_answer_to_the_commit_is_an_unknown_outcome(
     table: str, transaction: Callable[[Cursor, int], int], when: Cut
 ) -> None:
@@ -246,7 +246,7 @@ def test_a_lost_answer_to_the_commit_is_an_unknown_outcome(
     assert numbers(table) == [1, 2]
 
 
-@pytest.mark.parametrize("when", Cut)
+@pytest.mark.parametrize("when", [Cut.BEFORE, Cut.AFTER])
 @pytest.mark.parametrize("word", [b"BEGIN", b"INSERT"])
 def test_a_connection_lost_before_the_commit_means_that_nothing_happened(
     table: str, word: bytes, when: Cut

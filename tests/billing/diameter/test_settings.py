@@ -41,7 +41,9 @@ def test_a_section_from_the_file_makes_an_adapter(tmp_path: Path) -> None:
     assert isinstance(billing, DiameterBillingSettings)
     assert list(billing.peers) == ["first", "second"]
     assert billing.refusals == {5003: DenialReason.SERVICE_DENIED}
-    [adapter] = adapters_of(settings, reactor=MemoryReactorClock(), random=Random(1))
+    [adapter] = adapters_of(
+        settings, reactor=MemoryReactorClock(), random=Random(1), wall_s=lambda: 0.0
+    )
     assert isinstance(adapter, DiameterBilling)
     assert adapter.name == "b"
 

@@ -1,0 +1,79 @@
+-- A billing that keeps every promise, as an example for your own: one function that debits once a
+-- key, one that says what became of a key. The answer, the balance and the record are one
+-- transaction, and the primary key is the promise that there is one debit. conf/billing/postgresql.yaml
+-- is the configuration for it.
+CREATE SCHEMA billing;
+
+CREATE TABLE billing.account (
+    msisdn text PRIMARY KEY,
+    currency text NOT NULL,
+    balance_minor bigint NOT NULL CHECK (balance_minor >= 0),
+    barred boolean NOT NULL DEFAULT false
+);
+
+-- What was said to a key, refusals too: whoever asks again hears the same.
+CREATE TABLE billing.answer (
+    key text PRIMARY KEY,
+    msisdn text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL,
+    result text NOT NULL CHECK (result IN ('debited', 'refused')),
+    reason text,
+    reference text,
+    answered_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE billing.movement (
+    movement_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key text NOT NULL REFERENCES billing.answer,
+    msisdn text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL
+);
+
+CREATE FUNCTION billing.debit(
+    a_key text, a_msisdn text, a_minor bigint, a_currency text,
+    OUT result text, OUT reason text, OUT reference text, OUT amount_minor bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    said billing.answer;
+    payer billing.account;
+BEGIN
+    -- Two requests with one key: the second waits here for the first.
+    PERFORM pg_advisory_xact_lock(hashtextextended(a_key, 0));
+    SELECT * INTO said FROM billing.answer WHERE key = a_key;
+    IF NOT FOUND THEN
+        SELECT * INTO payer FROM billing.account WHERE msisdn = a_msisdn FOR UPDATE;
+        reason := CASE
+            WHEN NOT FOUND THEN 'no_subscriber'
+            WHEN payer.barred THEN 'barred'
+            WHEN payer.currency <> a_currency THEN 'currency'
+            WHEN payer.balance_minor < a_minor THEN 'no_funds'
+        END;
+        INSERT INTO billing.answer (key, msisdn, amount_minor, currency, result, reason)
+        VALUES (a_key, a_msisdn, a_minor, a_currency,
+                CASE WHEN reason IS NULL THEN 'debited' ELSE 'refused' END, reason)
+        RETURNING * INTO said;
+        IF reason IS NULL THEN
+            UPDATE billing.account SET balance_minor = balance_minor - a_minor
+             WHERE msisdn = a_msisdn;
+            INSERT INTO billing.movement (key, msisdn, amount_minor, currency)
+            VALUES (a_key, a_msisdn, a_minor, a_currency)
+            RETURNING 'M' || movement_id INTO reference;
+            UPDATE billing.answer a SET reference = debit.reference WHERE a.key = a_key
+            RETURNING * INTO said;
+        END IF;
+    END IF;
+    IF (said.msisdn, said.amount_minor, said.currency) <> (a_msisdn, a_minor, a_currency) THEN
+        result := 'conflict';  -- the key means another debit: not listed, so it is unknown
+        RETURN;
+    END IF;
+    result := said.result;
+    reason := said.reason;
+    reference := said.reference;
+    amount_minor := said.amount_minor;
+END $$;
+
+CREATE FUNCTION billing.find(a_key text)
+RETURNS TABLE (result text, reason text, reference text, amount_minor bigint) LANGUAGE sql STABLE
+AS 'SELECT result, reason, reference, amount_minor FROM billing.answer WHERE key = a_key';

@@ -1,0 +1,154 @@
+"""The adapter for billing systems in a PostgreSQL database.
+
+One transaction a debit, which the server ends if we do not. The store's two failures are this
+adapter's: what was not applied was not sent, a lost answer to the commit is unknown. Refuses to
+know what the statement does; it is the operator's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from ppcd.billing.answers import judge_answer
+from ppcd.billing.sql_settings import SqlBillingSettings
+from ppcd.billing.template import FIELDS, field_of, statement_with_parameters
+from ppcd.charge.debit import (
+    Abilities,
+    Debited,
+    DebitOrder,
+    Denied,
+    NotFound,
+    NotSent,
+    Unknown,
+)
+from ppcd.store.lanes import (
+    Cursor,
+    Lanes,
+    Limits,
+    NotApplied,
+    OutcomeUnknown,
+    Profile,
+    Runner,
+)
+
+__all__ = ["SqlBilling", "lanes_for"]
+
+#: The row, and how many there were: 0, 1, or 2 for what can't be read as one.
+_Answer = tuple[Mapping[str, str | None], int]
+
+_MANY: Final = "the statement did not give one row with distinct columns"
+
+
+class _NoLongerAllowed(Exception):
+    """The intent has grown old while it waited for a connection."""
+
+
+def lanes_for(settings: SqlBillingSettings, dsn: str, *, reactor: Any) -> Lanes:
+    """The connections of one billing database; `dsn` holds the password."""
+    profile = Profile(
+        "billing",
+        MappingProxyType(
+            {
+                # A node that sleeps between its statement and its commit must not debit when it
+                # wakes up: the server has rolled back by then.
+                "idle_in_transaction_session_timeout": f"{settings.timeout_s:.3f}s",
+                "application_name": "ppcd billing",
+            }
+        ),
+    )
+    limits = Limits(
+        statement_s=settings.timeout_s,
+        lock_s=settings.timeout_s,
+        commit_s=settings.commit_timeout_s,
+    )
+    return Lanes(
+        dsn, count=settings.connections_max, reactor=reactor, profile=profile, limits=limits
+    )
+
+
+class SqlBilling:
+    """Debits and asks about debits with the operator's statements; fulfils flow's protocol."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: SqlBillingSettings,
+        *,
+        lanes: Runner,
+        close: Callable[[], Any],
+    ) -> None:
+        """`close` is awaited when the adapter is closed: it ends the lanes, which are its own."""
+        self.name: Final = name
+        self.abilities: Final[Abilities] = settings.abilities.abilities()
+        self._answer = settings.answer
+        self._debit = statement_with_parameters(settings.debit)
+        self._query = None if settings.query is None else statement_with_parameters(settings.query)
+        self._lanes = lanes
+        self._close = close
+
+    async def debit(
+        self, order: DebitOrder, *, may_send: Callable[[], bool]
+    ) -> Debited | Denied | NotSent | Unknown:
+        """Asks for the money once; `may_send` is asked in the turn that sends the statement."""
+        try:
+            row, count = await self._lanes.run(_ask, self._debit, _values(order), may_send)
+        except _NoLongerAllowed:
+            return NotSent("it was no longer allowed when a connection was ready")
+        except NotApplied as exc:
+            return NotSent(str(exc))
+        except OutcomeUnknown as exc:
+            return Unknown(str(exc))
+        if count != 1:
+            return Unknown("the statement gave no row" if count == 0 else _MANY)
+        settled = judge_answer(self._answer, order, row.get)
+        if isinstance(settled, NotFound):
+            return Unknown("the answer to a debit says that the debit is not known")
+        return settled
+
+    async def query(self, order: DebitOrder) -> Debited | Denied | NotFound | NotSent | Unknown:
+        """Asks what became of the order's key; NotFound is billing's word, not a verdict."""
+        if self._query is None:
+            return Unknown("this billing can't be asked")
+        try:
+            row, count = await self._lanes.run(_ask, self._query, _values(order), None)
+        except NotApplied as exc:
+            return NotSent(str(exc))
+        except OutcomeUnknown as exc:
+            return Unknown(str(exc))
+        if count == 0:
+            return NotFound()
+        return judge_answer(self._answer, order, row.get) if count == 1 else Unknown(_MANY)
+
+    async def close(self) -> None:
+        await self._close()
+
+
+def _values(order: DebitOrder) -> dict[str, str | int]:
+    return {name: field_of(order, name) for name in FIELDS}
+
+
+def _ask(
+    cur: Cursor,
+    statement: str,
+    values: Mapping[str, str | int],
+    may_send: Callable[[], bool] | None,
+) -> _Answer:
+    # In a lane's thread, and again when the server asks for a repeat.
+    if may_send is not None and not may_send():
+        raise _NoLongerAllowed
+    cur.execute(statement.encode(), values)
+    names = [column.name for column in cur.description or ()]
+    if not names or len(set(names)) != len(names):
+        return {}, 2
+    rows = cur.fetchmany(2)
+    if len(rows) != 1:
+        return {}, len(rows)
+    return {name: _text(value) for name, value in zip(names, rows[0], strict=True)}, 1
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,102 @@
+"""How an operator's billing database is described: statements, and what their rows mean."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator
+from pydantic import model_validator as _model_validator
+
+from ppcd.billing.answers import ResultSettings, Section
+from ppcd.billing.settings import AbilitiesSettings
+from ppcd.billing.template import check_statement
+
+__all__ = ["SqlBillingSettings"]
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+class SqlBillingSettings(Section):
+    """A billing system in a PostgreSQL database, asked with one statement a debit."""
+
+    kind: Literal["sql"] = Field(description="This kind of billing system.")
+    dsn: Text = Field(
+        description="A libpq connection string or URL without password. PostgreSQL 15 or newer; "
+        "several hosts are allowed, with `target_session_attrs=read-write`."
+    )
+    password_file: Text | None = Field(
+        default=None,
+        description="File with the role's password; must not be readable by others.",
+        json_schema_extra={"file": True},
+    )
+    password_credential: str | None = Field(
+        default=None, description="The same as a systemd credential's name instead of a file."
+    )
+    debit: Text = Field(
+        description="The statement that debits and gives one row, such as `SELECT * FROM "
+        "billing.debit({key}, {msisdn}, {amount_minor})`. Fields of the order are parameters, "
+        "never text. It runs in a transaction of its own and must do nothing outside of it."
+    )
+    query: Text | None = Field(
+        default=None,
+        description="The statement that says what became of `{key}`; no row: nothing is known "
+        "of it.",
+    )
+    connections_max: int = Field(
+        default=4, ge=1, le=64, description="Connections kept open, so also debits at once."
+    )
+    timeout_s: float = Field(
+        default=5,
+        gt=0,
+        le=20,
+        description="Seconds until the server cancels a statement, or a transaction that we left "
+        "open; nothing was debited then.",
+    )
+    commit_timeout_s: float = Field(
+        default=8,
+        gt=0,
+        le=20,
+        description="Seconds for the answer to a commit; after them the outcome is unknown.",
+    )
+    connect_timeout_s: int = Field(
+        default=3, ge=1, le=10, description="Seconds to wait for a connection to each host."
+    )
+    abilities: AbilitiesSettings = Field(
+        default=AbilitiesSettings(), description="What this billing system promises."
+    )
+    answer: ResultSettings = Field(
+        default=ResultSettings(),
+        description="Which rows mean what: columns by name, values compared as text.",
+    )
+
+    @field_validator("dsn")
+    @classmethod
+    def _no_password(cls, dsn: str) -> str:
+        if re.search(r"://[^/@\s]*:[^/@\s]*@|[?&\s]password\s*=|^password\s*=", dsn):
+            raise ValueError("must not hold a password: use password_file")
+        return dsn
+
+    @field_validator("debit", "query")
+    @classmethod
+    def _has_the_key(cls, statement: str | None) -> str | None:
+        if statement is not None and "key" not in check_statement(statement):
+            raise ValueError("{key} must be in the statement: billing dedupes by it")
+        return statement
+
+    @_model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        promised = self.abilities
+        if promised.queryable and self.query is None:
+            raise ValueError("abilities.queryable needs a query")
+        if promised.reserving or promised.reversible:
+            raise ValueError("this kind can neither reserve nor reverse")
+        if self.password_file and self.password_credential:
+            raise ValueError("give password_file or password_credential, not both")
+        longest_s = 2 * self.timeout_s + self.commit_timeout_s
+        if promised.quiet_period_s < longest_s:
+            raise ValueError(
+                f"abilities.quiet_period_s must be at least {longest_s:g}: a debit can take effect "
+                "as late as 2 * timeout_s + commit_timeout_s"
+            )
+        return self

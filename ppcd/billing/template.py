@@ -1,0 +1,180 @@
+"""Texts with places in braces, and what of an order can stand in them.
+
+Owns the fields of an order, the times and the password that a request can carry, and how each wire
+format keeps a value inside its place. Refuses to know what is sent where.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Literal
+from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import escape as _xml_entities
+
+from ppcd.charge.debit import DebitOrder
+from ppcd.charge.money import to_decimal_text
+
+__all__ = [
+    "FIELDS",
+    "Encoding",
+    "OrderField",
+    "Values",
+    "check_places",
+    "check_statement",
+    "check_template",
+    "field_of",
+    "fill",
+    "header_text",
+    "statement_with_parameters",
+    "texts_of",
+    "url_text",
+]
+
+#: What of an order can stand in a request; `amount` is a decimal text, `phone` has its plus.
+OrderField = Literal[
+    "key", "msisdn", "phone", "amount_minor", "amount", "currency", "description", "merchant"
+]
+FIELDS: Final = frozenset(OrderField.__args__)  # type: ignore[attr-defined]
+#: How values are kept inside their places.
+Encoding = Literal["json", "xml", "form"]
+
+#: In a URL or a header every brace is meant for us.
+_PLACE: Final = re.compile(r"\{([^{}]*)\}")
+#: In a template of JSON or XML only those that look like it are.
+_TEMPLATE_PLACE: Final = re.compile(r"\{([a-z_]+(?::[^{}\"<>&]*)?)\}")
+#: Of strftime only what means the same in every locale.
+_TIME_FORM: Final = re.compile(r"(?:%[YmdHMS]|[A-Za-z0-9:/ .+_-])+")
+_PASSWORD: Final = "password"  # noqa: S105  # the name of a place
+
+#: Gives the text for the name of a place.
+Values = Callable[[str], str]
+
+_READERS: Final[Mapping[str, Callable[[DebitOrder], str | int]]] = MappingProxyType(
+    {
+        "key": lambda order: order.key,
+        "msisdn": lambda order: order.msisdn.digits,
+        "phone": lambda order: "+" + order.msisdn.digits,
+        "amount_minor": lambda order: order.money.amount_minor,
+        "amount": lambda order: to_decimal_text(order.money),
+        "currency": lambda order: order.money.currency,
+        "description": lambda order: order.description,
+        "merchant": lambda order: order.merchant,
+    }
+)
+
+
+def field_of(order: DebitOrder, name: str) -> str | int:
+    """One field of an order; minor units are a number."""
+    return _READERS[name](order)
+
+
+def texts_of(order: DebitOrder, *, now: datetime | None = None, password: str = "") -> Values:
+    """What stands in the places of a request for this order. `now` is aware UTC."""
+
+    def text(name: str) -> str:
+        if name == _PASSWORD:
+            return password
+        what, colon, form = name.partition(":")
+        if colon:
+            assert what == "time"
+            assert now is not None, "a template with a time needs a clock"
+            return now.strftime(form)
+        return str(field_of(order, name))
+
+    return text
+
+
+def fill(template: str, values: Values, encoding: Encoding | Literal["csv"]) -> str:
+    """The template with its places filled, each value escaped as the format wants it."""
+    escape = _ESCAPES[encoding]
+    return _TEMPLATE_PLACE.sub(lambda m: escape(values(m[1])), template)
+
+
+def url_text(template: str, values: Values) -> str:
+    return _PLACE.sub(lambda m: quote(values(m[1]), safe=""), template)
+
+
+def header_text(template: str, values: Values) -> str:
+    """Only printable ASCII passes: a merchant's name can't break out of its header line."""
+
+    def printable(name: str) -> str:
+        return "".join(c if c.isascii() and c.isprintable() else "?" for c in values(name))
+
+    return _PLACE.sub(lambda m: printable(m[1]), template)
+
+
+def check_places(template: str) -> str:
+    """Raises ValueError for a place in a URL or header that is not a field of an order."""
+    for name in _PLACE.findall(template):
+        if name not in FIELDS:
+            known = ", ".join(sorted(FIELDS))
+            raise ValueError(f"{{{name}}} is not a field of an order; known: {known}")
+    return template
+
+
+def check_template(template: str) -> frozenset[str]:
+    """The names of a template's places; raises ValueError for one that nothing can fill."""
+    names = frozenset(_TEMPLATE_PLACE.findall(template))
+    for name in names:
+        what, colon, form = name.partition(":")
+        if colon and what == "time":
+            if not _TIME_FORM.fullmatch(form):
+                raise ValueError(
+                    f"{{{name}}} may hold %Y, %m, %d, %H, %M and %S, letters, digits and : / . + -"
+                )
+        elif name not in FIELDS and name != _PASSWORD:
+            known = ", ".join([*sorted(FIELDS), _PASSWORD, "time:…"])
+            raise ValueError(f"{{{name}}} is not a field of an order; known: {known}")
+    return names
+
+
+def check_statement(statement: str) -> frozenset[str]:
+    """The names of a statement's parameters; raises ValueError for one that no order has."""
+    names = frozenset(_TEMPLATE_PLACE.findall(statement))
+    for name in names:
+        if name not in FIELDS:
+            known = ", ".join(sorted(FIELDS))
+            raise ValueError(f"{{{name}}} is not a field of an order; known: {known}")
+    return names
+
+
+def statement_with_parameters(statement: str) -> str:
+    """A statement as the driver takes it: parameters by name, never their values as text."""
+    return _TEMPLATE_PLACE.sub(lambda m: f"%({m[1]})s", statement.replace("%", "%%"))
+
+
+def _json_text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)[1:-1]
+
+
+def _xml_text(value: str) -> str:
+    allowed = "".join(c if _is_xml(c) else "?" for c in value)
+    return _xml_entities(allowed, {'"': "&quot;", "'": "&apos;", "\r": "&#13;"})
+
+
+def _is_xml(char: str) -> bool:
+    """XML 1.0, 2.2: what no escape can bring in is left out."""
+    code = ord(char)
+    return char in "\t\n\r" or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code > 0xFFFF
+
+
+def _csv_text(value: str) -> str:
+    """One field of one line, whichever delimiter it has."""
+    plain = "".join(c if c.isprintable() else " " for c in value)
+    return '"' + plain.replace('"', '""') + '"' if _CSV_SPECIAL.search(plain) else plain
+
+
+_CSV_SPECIAL: Final = re.compile(r"[\",;|:\t ]")
+
+_ESCAPES: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
+    {
+        "json": _json_text,
+        "xml": _xml_text,
+        "form": lambda value: quote_plus(value, safe=""),
+        "csv": _csv_text,
+    }
+)

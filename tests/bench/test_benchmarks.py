@@ -1,0 +1,120 @@
+"""What the benchmarks say must be true: their traffic, their arithmetic, their exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from array import array
+from pathlib import Path
+
+import pytest
+from benchmarks import load, machine, traffic
+from benchmarks.figures import figure, judged, missed, noise
+from benchmarks.outside import http_messages
+
+from ppcd.charge.reading import Reader, Verdict
+from ppcd.smpp import Decoder, decode_text, encode_deliver_resps, parse_receipt
+
+ROOT = Path(__file__).parents[2]
+
+
+def bench(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *args],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_without_a_name_they_are_listed() -> None:
+    listed = bench()
+    assert listed.returncode == 0
+    names = [line.split()[0] for line in listed.stdout.splitlines()]
+    assert {"codec", "reply", "growth", "chain", "nodes"} <= set(names)
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+    refused = bench("nothing")
+    assert refused.returncode == 2
+    assert "reply" in refused.stderr
+
+
+def test_a_figure_that_misses_its_must_is_named() -> None:
+    figures = [
+        figure("fast", 3, "times", better="higher", must=2, aim=4),
+        figure("slow", 3, "ms", better="lower", must=2),
+        figure("told", 3, "MiB", better="lower"),
+    ]
+    assert missed(figures) == ["slow"]
+    assert "MISSES ITS MUST" in judged(figures)
+    assert "misses its aim" in judged(figures)
+    assert json.loads(json.dumps(figures)) == figures
+
+
+def test_noise_is_half_the_range_as_a_share_of_the_median() -> None:
+    assert noise([90, 100, 120]) == pytest.approx(0.15)
+
+
+def test_the_traffic_is_mixed_as_promised_and_reads_as_it_should() -> None:
+    kinds = [traffic.kind_of(i) for i in range(200)]
+    shares = {kind: kinds.count(kind) / 200 for kind in set(kinds)}
+    assert shares == {"yes": 0.85, "no": 0.05, "unclear": 0.05, "late": 0.025, "stray": 0.025}
+    meant = {
+        "yes": {Verdict.YES},
+        "no": {Verdict.NO, Verdict.STOP},
+        "unclear": {Verdict.UNCLEAR},
+        "late": {Verdict.YES},
+        "stray": {Verdict.UNCLEAR, Verdict.YES},
+    }
+    [stream] = traffic.streams(0, 400, links=1)
+    pdus = Decoder().feed(stream.octets)
+    assert len(pdus) == len(stream) == 400
+    for number, pdu in enumerate(pdus, 1):
+        i = stream.phones[number]
+        reading = Reader().read(decode_text(pdu.short_message, pdu.data_coding))
+        assert (pdu.fault, pdu.sequence) == (None, number)
+        assert int(pdu.source_addr) == traffic.FIRST_PHONE + i
+        assert reading.verdict in meant[traffic.kind_of(i)]
+
+
+def test_with_receipts_there_is_one_beside_each_reply() -> None:
+    streams = traffic.streams(0, 10, links=2, receipts=True)
+    found = [parse_receipt(pdu) for s in streams for pdu in Decoder().feed(s.octets)]
+    assert [receipt is not None for receipt in found] == [True, False] * 10
+
+
+def test_the_load_counts_answers_and_refusals_however_they_are_cut() -> None:
+    import socket
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0)
+        bound = load.Bound(ours)
+        [stream] = traffic.streams(0, 50, links=1)
+        bound.begin(stream)
+        latencies: list[float] = []
+        octets = encode_deliver_resps(list(range(1, 51)), [8 if n == 7 else 0 for n in range(50)])
+        for at in range(0, len(octets), 40):
+            theirs.sendall(octets[at : at + 40])
+            bound.read(1.0, latencies)
+        assert (bound.answered, bound.refused) == (50, {8})
+        assert bound.times == array("d", [0.0] * 51)
+
+
+def test_http_messages_are_taken_whole_or_not_at_all() -> None:
+    whole = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
+    messages, used = http_messages(whole * 2 + whole[:-1])
+    assert [body for _, body in messages] == [b"abc", b"abc"]
+    assert used == 2 * len(whole)
+
+
+def test_cpu_and_memory_of_this_process_are_seen() -> None:
+    pid = os.getpid()
+    before = machine.cpu_s([pid])
+    sum(range(2_000_000))
+    assert machine.cpu_s([pid]) > before
+    assert machine.memory_mib(pid) > 10
+    assert pid in machine.children(pid)

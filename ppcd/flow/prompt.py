@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from ppcd.charge.debit import DenialReason
 from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.texts import Kind, Texts
@@ -195,6 +196,7 @@ class Prompts:
             description=job.description,
             code=code,
             reference=str(job.charge_id)[-6:],
+            reason=None if job.reason is None else DenialReason(job.reason),
         )
 
 

@@ -13,7 +13,8 @@ from ppcd.store.sql import END, Cursor, columns, lock_awaiting
 
 _JOB_COLUMNS = """
     j.charge_id, j.prompt_no, j.kind, j.code, j.key, j.attempts, c.msisdn, c.route, c.address,
-    p.name, c.amount_minor, c.currency, c.merchant, c.description, c.language
+    p.name, c.amount_minor, c.currency, c.merchant, c.description, c.language,
+    (SELECT o.reason FROM outcome o WHERE o.charge_id = j.charge_id AND j.kind = 'not_debited')
 """
 
 _LOAD = f"""

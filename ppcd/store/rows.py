@@ -120,6 +120,8 @@ class PromptJob:
     merchant: str
     description: str
     language: str
+    #: Why nothing was debited, in a text that says so.
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

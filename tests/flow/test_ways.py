@@ -118,19 +118,20 @@ def test_undelivered_after_consent(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("fault", "reason", "said"),
     [
-        (Fault.INSUFFICIENT, "INSUFFICIENT_FUNDS"),
-        (Fault.BARRED, "SERVICE_DENIED"),
-        (Fault.NO_SUCH_SUBSCRIBER, "USER_UNKNOWN"),
+        (Fault.INSUFFICIENT, "INSUFFICIENT_FUNDS", ". Недостаточно средств"),
+        (Fault.BARRED, "SERVICE_DENIED", ". Услуга недоступна для вашего номера"),
+        (Fault.NO_SUCH_SUBSCRIBER, "USER_UNKNOWN", " грн"),
     ],
 )
-def test_refused_by_billing(world: World, fault: Fault, reason: str) -> None:
+def test_refused_by_billing(world: World, fault: Fault, reason: str, said: str) -> None:
     charge = world.a_charge()
     world.billing.faults.append(fault)
     world.answer(charge)
     assert world.told(charge) == [f"denied {reason} None"]
     assert world.kinds(charge) == ["prompt", "not_debited"]
+    assert world.texts(charge)[-1].endswith(said)
     world.check_at_rest(charge)
 
 

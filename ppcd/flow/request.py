@@ -263,7 +263,7 @@ class Requests:
             case creation.Created():
                 self._metrics.charges.child("awaiting").add()
                 self._offers.prompts([result.prompt])
-                return Created(_view(result.charge))
+                return Created(view_of(result.charge))
             case Conflict.CORRELATOR_TAKEN:
                 return CorrelatorTaken()
             case Conflict.REFERENCE_TAKEN:
@@ -280,11 +280,11 @@ class Requests:
             # Its facts are older than the law lets us keep; only its key is left.
             return CorrelatorTaken()
         if result.charge_id != new.charge_id:
-            return Replayed(_view(row))
+            return Replayed(view_of(row))
         # Our own creation, whose commit's answer was lost: it is as new as can be.
         self._metrics.charges.child("awaiting").add()
         self._offers.prompts([PromptKey(new.charge_id, PromptNo.PROMPT)])
-        return Created(_view(row))
+        return Created(view_of(row))
 
     async def get(self, partner: Partner, charge_id: int, wait_s: float = 0) -> ChargeView | None:
         """A partner's charge; with `wait_s`, answers when it ends, or then."""
@@ -360,7 +360,7 @@ class Requests:
         if not 0 < charge_id < 1 << 63:
             return None
         [row] = await self._get.submit([charge_id])
-        return _view(row) if row is not None and row.partner_id == partner.partner_id else None
+        return view_of(row) if row is not None and row.partner_id == partner.partner_id else None
 
 
 _ENDS: Final = frozenset(
@@ -375,7 +375,7 @@ _ENDS: Final = frozenset(
 )
 
 
-def _view(row: ChargeRow) -> ChargeView:
+def view_of(row: ChargeRow) -> ChargeView:
     state = State(row.state)
     return ChargeView(
         charge_id=row.charge_id,

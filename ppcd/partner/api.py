@@ -17,11 +17,13 @@ from twisted.logger import Logger
 from ppcd.charge.money import Money, to_decimal_text
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
+from ppcd.flow.listing import Listings, TooMany
 from ppcd.http.messages import JSON_TYPE, Request, Response
 from ppcd.http.router import Handler, Router
 from ppcd.http.server import Limits
 from ppcd.partner import json_text
 from ppcd.partner.errors import BY_STATUS, ApiError, Problem
+from ppcd.partner.listing import list_answer, list_wanted
 from ppcd.partner.payments import order_of, payment_body, resource_url
 from ppcd.partner.settings import PartnerApiSettings
 from ppcd.partner.wire import CancelPayment, CreatePayment, language_wanted, read
@@ -62,10 +64,12 @@ class PartnerApi:
         requests: flow.Requests,
         settings: PartnerApiSettings,
         *,
+        listings: Listings,
         new_correlator: Callable[[], str],
     ) -> None:
         """`new_correlator` makes an x-correlator for a request that brought none."""
         self._requests = requests
+        self._listings = listings
         self._settings = settings
         self._new_correlator = new_correlator
 
@@ -77,6 +81,7 @@ class PartnerApi:
         waiting_s = self._settings.wait_s_max + _WAIT_MARGIN_S
         for method, path, operation, seconds in (
             ("POST", "/payments", self._create, deadline_s),
+            ("GET", "/payments", self._list, deadline_s),
             ("GET", "/payments/{paymentId}", self._retrieve, waiting_s),
             ("POST", "/payments/{paymentId}/cancel", self._cancel, deadline_s),
         ):
@@ -235,6 +240,19 @@ class PartnerApi:
         if charge is None:
             raise ApiError(Problem.NOT_FOUND)
         return Response(200, [JSON_TYPE], payment_body(charge, self._settings))
+
+    async def _list(self, call: _Call) -> Response:
+        wanted = list_wanted(call.request)
+        page = await self._listings.find(
+            call.partner,
+            wanted.criteria,
+            offset=wanted.offset,
+            limit=wanted.per_page,
+            newest_first=wanted.newest_first,
+        )
+        if isinstance(page, TooMany):
+            raise ApiError(Problem.TOO_MANY_MATCHING_RECORDS)
+        return list_answer(page, wanted, self._settings)
 
     async def _cancel(self, call: _Call) -> Response:
         """Ends what nobody has answered. A reply that was faster wins, and the partner is told."""

@@ -23,6 +23,18 @@ class Problem(Enum):
     INVALID_CREDENTIAL = (400, "INVALID_CREDENTIAL", "Only Access token is supported")
     INVALID_TOKEN = (400, "INVALID_TOKEN", "Only bearer token is supported")
     INVALID_SINK = (400, "INVALID_SINK", "sink not valid for the specified protocol")
+    OUT_OF_RANGE = (400, "OUT_OF_RANGE", "Client specified an invalid range.")
+    INVALID_DATE_RANGE = (
+        400,
+        "CARRIER_BILLING.INVALID_DATE_RANGE",
+        "Client specified an invalid date range.",
+    )
+    TOO_MANY_MATCHING_RECORDS = (
+        400,
+        "CARRIER_BILLING.TOO_MANY_MATCHING_RECORDS",
+        "Too many matching records found. Specify additional/suitable criteria to limit the "
+        "number of records.",
+    )
     UNAUTHENTICATED = (
         401,
         "UNAUTHENTICATED",

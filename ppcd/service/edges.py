@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from ppcd.flow.listing import Listings
 from ppcd.http.exchange import Seen
 from ppcd.http.router import Router
 from ppcd.http.server import Site
@@ -37,7 +38,10 @@ class Edges:
             ready={"database": node.watch.store_problem, "links": node.watch.links_problem}
         )
         self._api = PartnerApi(
-            node.requests, settings.partner_api, new_correlator=lambda: str(uuid.uuid4())
+            node.requests,
+            settings.partner_api,
+            listings=Listings(lanes=node.lanes),
+            new_correlator=lambda: str(uuid.uuid4()),
         )
         router = Router()
         self._api.add_routes(router)

@@ -31,6 +31,7 @@ def test_without_a_good_key_it_is_401(world: World, authorization: str | None) -
     headers = {} if authorization is None else {"Authorization": authorization}
     for method, path in (
         ("POST", "/payments"),
+        ("GET", "/payments"),
         ("GET", "/payments/1"),
         ("POST", "/payments/1/cancel"),
     ):
@@ -309,7 +310,7 @@ def test_a_bug_is_500_without_its_story(world: World, criticals: Criticals) -> N
 @pytest.mark.parametrize(
     ("method", "path", "status", "allow"),
     [
-        ("GET", "/payments", 405, "options, post"),
+        ("PUT", "/payments", 405, "get, head, options, post"),
         ("DELETE", "/payments/1", 405, "get, head, options"),
         ("GET", "/payments/1/cancel", 405, "options, post"),
         ("POST", "/payments/1/confirm", 404, None),

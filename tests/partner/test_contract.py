@@ -30,6 +30,9 @@ OPERATIONS = {
 }
 
 
+_LISTS = ("X-Total-Count", "Content-Last-Key")
+
+
 def _resolved(value: Any) -> Any:
     """References opened, for reading properties; schemas themselves are not recursive."""
     if isinstance(value, dict) and "$ref" in value:
@@ -49,7 +52,14 @@ def _check_answer(operation_id: str, got: Got) -> None:
     assert str(got.status) in operation["responses"], f"{got.status} is not documented"
     response = _resolved(operation["responses"][str(got.status)])
     for name in response["headers"]:
-        if name in ("x-correlator", "Location", "WWW-Authenticate", "Retry-After", "Allow"):
+        if name in (
+            "x-correlator",
+            "Location",
+            "WWW-Authenticate",
+            "Retry-After",
+            "Allow",
+            *_LISTS,
+        ):
             assert name.lower() in got.headers, name
     if "content" in response:
         assert got.headers["content-type"] == "application/json"
@@ -193,6 +203,16 @@ def test_answers_to_retrieve_are_the_contracts() -> None:
     for path, key in (("1", "demo-key"), ("1?wait=x", "demo-key"), ("1", None)):
         got = world.ask("GET", f"{BASE}/payments/{path}", key=key)
         _check_answer("retrievePayment", got)
+
+
+def test_answers_to_lists_are_the_contracts() -> None:
+    world = World()
+    world.created(sink="https://a.example/")
+    for query in ("", "?page=7", "?page=0", "?page=x", "?paymentCreationDate.gte=x"):
+        _check_answer("retrievePayments", world.ask("GET", f"{BASE}/payments{query}"))
+    world.listings.too_many = True
+    _check_answer("retrievePayments", world.ask("GET", f"{BASE}/payments"))
+    _check_answer("retrievePayments", world.ask("GET", f"{BASE}/payments", key=None))
 
 
 def test_answers_to_cancel_are_the_contracts() -> None:

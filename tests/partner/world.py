@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from ppcd.charge.debit import DenialReason
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
+from ppcd.flow.listing import Criteria, Page, TooMany
 from ppcd.http.exchange import Seen
 from ppcd.http.router import Router
 from ppcd.http.server import Site
@@ -90,6 +91,31 @@ class FakeRequests:
         self.charges[charge_id] = owner, replace(view, state=state, reason=reason, **more)
 
 
+class FakeListings:
+    """Pages as asked for; the criteria are kept for the test to look at."""
+
+    def __init__(self, requests: FakeRequests) -> None:
+        self._requests = requests
+        self.asked: list[Criteria] = []
+        self.too_many = False
+
+    async def find(
+        self,
+        partner: flow.Partner,
+        criteria: Criteria,
+        *,
+        offset: int,
+        limit: int,
+        newest_first: bool,
+    ) -> Page | TooMany:
+        self.asked.append(criteria)
+        if self.too_many:
+            return TooMany()
+        found = [view for owner, view in self._requests.charges.values() if owner == partner]
+        found.sort(key=lambda view: view.charge_id, reverse=newest_first)
+        return Page(found[offset : offset + limit], len(found))
+
+
 class Got:
     """An answer, read."""
 
@@ -118,7 +144,13 @@ class World:
         self.requests = FakeRequests()
         self.settings = PartnerApiSettings(**settings)
         self.seen: list[Seen] = []
-        self.api = PartnerApi(self.requests, self.settings, new_correlator=lambda: "made-by-ppcd")
+        self.listings = FakeListings(self.requests)
+        self.api = PartnerApi(
+            self.requests,
+            self.settings,
+            listings=self.listings,
+            new_correlator=lambda: "made-by-ppcd",
+        )
         self.router = Router()
         self.api.add_routes(self.router)
         self.site = Site(

@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from ppcd.cli.failure import FAILED, USAGE, Failed
-from ppcd.cli.partners import hash_key
+from ppcd.cli.keys import hash_key
 from ppcd.http.client import Client, NoAnswer, NotSent
 from ppcd.sim.demo import DEMO_KEY, DEMO_SECRET, Addresses, Outside, OutsideOptions
 from ppcd.sim.postgres import Postgres, PostgresError

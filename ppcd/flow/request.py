@@ -4,7 +4,6 @@ Owns which route serves a number and what a request may ask for. Refuses to know
 partners' wire format.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,7 @@ from ppcd.charge.rules import State
 from ppcd.charge.texts import LANGUAGES, one_line
 from ppcd.flow.document import document_of, document_text
 from ppcd.flow.ends import hand_on
+from ppcd.flow.keys import Keys
 from ppcd.flow.ports import LEASE_S, Ids, Offers
 from ppcd.flow.waiting import Ends
 from ppcd.metrics import Metrics
@@ -28,12 +28,9 @@ from ppcd.store import charges, creation, registers
 from ppcd.store.batcher import Batcher
 from ppcd.store.creation import CreateResult
 from ppcd.store.lanes import Runner, StoreError
-from ppcd.store.registers import PartnerRow, TariffRow
+from ppcd.store.registers import TariffRow
 from ppcd.store.rows import Address, ChargeRow, Conflict, NewCharge, PromptKey, PromptNo
 
-#: A key that was good stays good for this long without asking again.
-KEY_REMEMBERED_S: Final = 1.0
-KEYS_REMEMBERED_MAX: Final = 10_000
 RETRY_AFTER_S: Final = 2.0
 #: What is kept of a partner's words, in units of UCS-2; a text may cut them further.
 MERCHANT_UNITS_MAX: Final = 60
@@ -49,6 +46,8 @@ class Partner:
     merchant: str
     language: str
     webhook_url: str | None
+    #: What the key may be used for, by the names of scopes; None: for everything.
+    scopes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,14 +197,13 @@ class Requests:
     ) -> None:
         """`routes` and `rules` give what is in force now; `random_below` is cryptographic."""
         self._lanes = lanes
-        self._clock = clock
         self._routes = routes
         self._rules = rules
         self._random_below = random_below
         self._ids = ids
         self._offers = offers
         self._metrics = metrics
-        self._keys: dict[bytes, tuple[float, Partner]] = {}
+        self._keys = Keys(lanes=lanes)
         self._create: Batcher[NewCharge, CreateResult] = Batcher(
             lanes,
             partial(creation.create, lease_s=LEASE_S),
@@ -215,26 +213,18 @@ class Requests:
             retry_unknown=True,
         )
         self._get: Batcher[int, ChargeRow | None] = Batcher(lanes, charges.get, size_max=500)
-        self._by_key: Batcher[bytes, PartnerRow | None] = Batcher(
-            lanes, registers.partners_by_key, size_max=500
-        )
         self._ends = Ends(lanes=lanes, clock=clock, metrics=metrics)
 
-    async def authenticate(self, key: str) -> Partner | None:
-        """Whose key this is; None for one that opens nothing."""
-        key_hash = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-        known = self._keys.get(key_hash)
-        if known is not None and known[0] > self._clock.seconds():
-            return known[1]
-        [row] = await self._by_key.submit([key_hash])
-        if row is None:
-            self._keys.pop(key_hash, None)
+    async def authenticate(self, key: str, *, address: str = "") -> Partner | None:
+        """Whose key this is; None for one that opens nothing, or not from that address."""
+        holder = await self._keys.holder(key, address=address)
+        if holder is None:
             return None
-        partner = Partner(row.partner_id, row.name, row.merchant, row.language, row.webhook_url)
-        if len(self._keys) >= KEYS_REMEMBERED_MAX:
-            self._keys.clear()
-        self._keys[key_hash] = (self._clock.seconds() + KEY_REMEMBERED_S, partner)
-        return partner
+        return Partner(
+            *(holder.partner_id, holder.name, holder.merchant, holder.language),
+            holder.webhook_url,
+            None if holder.scopes is None else frozenset(holder.scopes),
+        )
 
     async def tariff(self, partner: Partner, product_id: str) -> TariffRow | None:
         """A partner's tariff of that name, if it is on sale."""

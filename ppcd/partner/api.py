@@ -22,9 +22,11 @@ from ppcd.http.messages import JSON_TYPE, Request, Response
 from ppcd.http.router import Handler, Router
 from ppcd.http.server import Limits
 from ppcd.partner import json_text
+from ppcd.partner.clients import client_address
 from ppcd.partner.errors import BY_STATUS, ApiError, Problem
 from ppcd.partner.listing import list_answer, list_wanted
 from ppcd.partner.payments import order_of, payment_body, resource_url
+from ppcd.partner.scopes import Scope
 from ppcd.partner.settings import PartnerApiSettings
 from ppcd.partner.wire import CancelPayment, CreatePayment, language_wanted, read
 from ppcd.store.failures import StoreError
@@ -71,6 +73,7 @@ class PartnerApi:
         self._requests = requests
         self._listings = listings
         self._settings = settings
+        self._trusted = frozenset(settings.trusted_proxies)
         self._new_correlator = new_correlator
 
     # -- for whoever builds the site
@@ -79,13 +82,13 @@ class PartnerApi:
         base = self._settings.base_path
         deadline_s = self._settings.request_timeout_s
         waiting_s = self._settings.wait_s_max + _WAIT_MARGIN_S
-        for method, path, operation, seconds in (
-            ("POST", "/payments", self._create, deadline_s),
-            ("GET", "/payments", self._list, deadline_s),
-            ("GET", "/payments/{paymentId}", self._retrieve, waiting_s),
-            ("POST", "/payments/{paymentId}/cancel", self._cancel, deadline_s),
+        for method, path, operation, scope, seconds in (
+            ("POST", "/payments", self._create, Scope.CREATE, deadline_s),
+            ("GET", "/payments", self._list, Scope.READ, deadline_s),
+            ("GET", "/payments/{paymentId}", self._retrieve, Scope.READ, waiting_s),
+            ("POST", "/payments/{paymentId}/cancel", self._cancel, Scope.WRITE, deadline_s),
         ):
-            router.add(method, base + path, self._enveloped(operation), deadline_s=seconds)
+            router.add(method, base + path, self._enveloped(operation, scope), deadline_s=seconds)
         router.add("GET", "/openapi/carrier-billing.yaml", _contract)
 
     def for_partner(
@@ -130,12 +133,12 @@ class PartnerApi:
             body_size_max=settings.body_size_max,
             connections_max=settings.connections_max,
             connections_per_address_max=settings.connections_per_address_max,
-            trusted_addresses=frozenset(settings.trusted_proxies),
+            trusted_addresses=self._trusted,
         )
 
     # -- the envelope
 
-    def _enveloped(self, operation: _Operation) -> Callable[[Request], Any]:
+    def _enveloped(self, operation: _Operation, scope: Scope) -> Callable[[Request], Any]:
         async def handle(request: Request) -> Response:
             given = request.header_values(b"x-correlator")
             correlator = self._correlator(given[0] if len(given) == 1 else None)
@@ -143,6 +146,8 @@ class PartnerApi:
                 if len(given) > 1 or (given and given[0] and not _CORRELATOR.fullmatch(given[0])):
                     raise ApiError(Problem.INVALID_ARGUMENT, "x-correlator is malformed")
                 partner = await self._authenticate(request)
+                if partner.scopes is not None and scope not in partner.scopes:
+                    raise ApiError(Problem.PERMISSION_DENIED)
                 answer = await operation(_Call(request, partner))
             except ApiError as error:
                 answer = error.answer()
@@ -172,7 +177,11 @@ class PartnerApi:
                 Problem.UNAUTHENTICATED, headers=[(b"WWW-Authenticate", b'Bearer realm="ppcd"')]
             )
         key = _BEARER.fullmatch(given)
-        partner = await self._requests.authenticate(key[1].decode("ascii")) if key else None
+        partner = None
+        if key is not None:
+            partner = await self._requests.authenticate(
+                key[1].decode("ascii"), address=client_address(request, self._trusted)
+            )
         if partner is None:
             challenge = b'Bearer realm="ppcd", error="invalid_token"'
             raise ApiError(Problem.UNAUTHENTICATED, headers=[(b"WWW-Authenticate", challenge)])

@@ -41,6 +41,11 @@ class Problem(Enum):
         "Request not authenticated due to missing, invalid, or expired credentials. "
         "A new authentication is required.",
     )
+    PERMISSION_DENIED = (
+        403,
+        "PERMISSION_DENIED",
+        "Client does not have sufficient permissions to perform this action.",
+    )
     NOT_FOUND = (404, "NOT_FOUND", "The specified resource is not found.")
     IDENTIFIER_NOT_FOUND = (404, "IDENTIFIER_NOT_FOUND", "phoneNumber not found.")
     METHOD_NOT_ALLOWED = (

@@ -39,7 +39,8 @@ class PartnerApiSettings(BaseModel):
         default=(),
         max_length=100,
         description="Addresses of proxies in front. The limit of connections per address does not "
-        "hold for them, for all partners come through them.",
+        "hold for them, for all partners come through them, and their X-Forwarded-For says where a "
+        "key is used from. An address that is no proxy's lets its user pretend any origin.",
     )
     headers_timeout_s: float = Field(
         default=10, gt=0, le=120, description="Seconds for a request's headers to arrive."

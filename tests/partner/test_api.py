@@ -1,5 +1,6 @@
 """Keys, correlators, retrievePayment, cancelPayment, and what happens when things break."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,12 @@ from ppcd.charge.debit import DenialReason
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
 from ppcd.http.exchange import CLIENT_GONE
+from ppcd.http.messages import Request
+from ppcd.partner.clients import client_address
+from ppcd.partner.scopes import Scope
 from ppcd.store.failures import NotApplied, OutcomeUnknown
 from tests.conftest import Criticals
-from tests.partner.world import BASE, PAID_AT, PHONE, World
+from tests.partner.world import BASE, PAID_AT, PHONE, World, a_payment
 
 
 @pytest.fixture
@@ -89,6 +93,68 @@ def test_two_correlators_are_refused(world: World) -> None:
         b"Authorization: Bearer demo-key\r\nX-Correlator: a\r\nX-Correlator: b\r\n\r\n"
     )
     assert world.peer.answer()[0] == 400
+
+
+# -- what a key may do, and from where
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [
+        (Scope.CREATE, {"create"}),
+        (Scope.READ, {"read", "list"}),
+        (Scope.WRITE, {"cancel"}),
+        (None, {"create", "read", "list", "cancel"}),
+    ],
+)
+def test_a_key_does_what_its_scopes_say(
+    world: World, scope: Scope | None, allowed: set[str]
+) -> None:
+    path = f"{BASE}/payments/{world.created()}"
+    narrow = replace(world.requests.shop, scopes=None if scope is None else frozenset({scope}))
+    world.requests.keys["narrow"] = narrow
+    world.requests.charges = {
+        charge_id: (narrow, view) for charge_id, (_, view) in world.requests.charges.items()
+    }
+    got = {
+        "create": world.create(a_payment(correlator="c-2"), key="narrow"),
+        "read": world.ask("GET", path, key="narrow"),
+        "list": world.ask("GET", f"{BASE}/payments", key="narrow"),
+        "cancel": world.ask("POST", f"{path}/cancel", {"phoneNumber": PHONE}, key="narrow"),
+    }
+    for what, answer in got.items():
+        if what in allowed:
+            assert answer.status < 300, what
+        else:
+            assert (answer.status, answer.code) == (403, "PERMISSION_DENIED"), what
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "address"),
+    [
+        ((), None, "192.0.2.1"),
+        ((), "198.51.100.7", "192.0.2.1"),  # anybody can write that
+        (("192.0.2.1",), "198.51.100.7", "198.51.100.7"),
+        (("192.0.2.1",), "203.0.113.9, 198.51.100.7", "198.51.100.7"),
+        (("192.0.2.1", "10.0.0.2"), "198.51.100.7, 10.0.0.2", "198.51.100.7"),
+        (("192.0.2.1",), "2001:DB8::1", "2001:db8::1"),
+        (("192.0.2.1",), "::ffff:198.51.100.7", "198.51.100.7"),
+        (("192.0.2.1", "10.0.0.2"), "10.0.0.2", "192.0.2.1"),
+        (("192.0.2.1",), None, ""),
+        (("192.0.2.1",), "198.51.100.7, unknown", ""),
+    ],
+)
+def test_only_a_trusted_proxy_says_who_called_it(
+    trusted: tuple[str, ...], forwarded: str | None, address: str
+) -> None:
+    headers = [] if forwarded is None else [(b"x-forwarded-for", forwarded.encode())]
+    request = Request("GET", "/", "", headers, b"", peer="192.0.2.1")
+    assert client_address(request, frozenset(trusted)) == address
+
+
+def test_the_address_goes_with_the_key(world: World) -> None:
+    world.create()
+    assert world.requests.addresses == [world.seen[-1].peer]
 
 
 # -- retrievePayment

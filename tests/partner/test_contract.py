@@ -1,6 +1,7 @@
 """The file that we serve says what we do: routes, models, statuses, bodies."""
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +18,7 @@ from ppcd.flow import request as flow
 from ppcd.partner import wire
 from ppcd.partner.errors import Problem
 from ppcd.partner.payments import STATUS
+from ppcd.partner.scopes import Scope
 from ppcd.store.failures import NotApplied
 from tests.partner.test_events import an_event
 from tests.partner.world import BASE, PAID_AT, PHONE, Got, World, a_payment
@@ -213,6 +215,20 @@ def test_answers_to_lists_are_the_contracts() -> None:
     world.listings.too_many = True
     _check_answer("retrievePayments", world.ask("GET", f"{BASE}/payments"))
     _check_answer("retrievePayments", world.ask("GET", f"{BASE}/payments", key=None))
+
+
+def test_a_missing_scope_is_answered_as_the_contract_says() -> None:
+    world = World()
+    world.requests.keys["none"] = replace(world.requests.shop, scopes=frozenset())
+    for operation_id, (method, path, _) in OPERATIONS.items():
+        got = world.ask(method, BASE + path.replace("{paymentId}", "1"), key="none")
+        assert got.code == "PERMISSION_DENIED"
+        _check_answer(operation_id, got)
+
+
+def test_every_scope_is_in_the_contract() -> None:
+    said = CONTRACT["components"]["securitySchemes"]["partnerKey"]["description"]
+    assert all(f"`{scope}`" in said for scope in Scope)
 
 
 def test_answers_to_cancel_are_the_contracts() -> None:

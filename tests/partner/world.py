@@ -41,11 +41,13 @@ class FakeRequests:
         self.cancel_result: Any = flow.Cancelled()
         self.cancelled: list[int] = []
         self.waits: list[float] = []
+        self.addresses: list[str] = []
         self.waiting: Deferred[None] | None = None
         self.failure: Exception | None = None
         self._by_correlator: dict[str, tuple[int, bytes]] = {}
 
-    async def authenticate(self, key: str) -> flow.Partner | None:
+    async def authenticate(self, key: str, *, address: str = "") -> flow.Partner | None:
+        self.addresses.append(address)
         return self.keys.get(key)
 
     async def tariff(self, partner: flow.Partner, product_id: str) -> TariffRow | None:

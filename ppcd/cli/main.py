@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _daemon(commands)
     _partners(commands)
+    _subscribers(commands)
     _operations(commands)
     _simulators(commands)
     return parser
@@ -199,6 +200,24 @@ def _keys(partner: _Commands) -> None:
     networks.add_argument(
         "network", nargs="*", metavar="CIDR", help="such as 192.0.2.0/24; none: from anywhere"
     )
+
+
+def _subscribers(commands: _Commands) -> None:
+    subscriber = _group(commands, "subscriber", "who is not to be asked")
+    for name, help_text in (
+        ("block", "a phone is not asked any more, by any partner"),
+        ("unblock", "a phone may be asked again"),
+        ("show", "whether a phone is blocked, and how often it was asked of late"),
+    ):
+        parser = _command(subscriber, name, f"ppcd.cli.subscribers.{name}", help_text)
+        parser.add_argument("msisdn", metavar="MSISDN", help="the number, with its country code")
+        if name == "block":
+            parser.add_argument(
+                "--days", type=float, metavar="N", help="for so long; default: until unblocked"
+            )
+            parser.add_argument("--note", default="", help="why, for colleagues")
+        elif name == "show":
+            _json(parser)
 
 
 def _operations(commands: _Commands) -> None:

@@ -7,7 +7,6 @@ partners' wire format.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -30,6 +29,8 @@ from ppcd.store.creation import CreateResult
 from ppcd.store.lanes import Runner, StoreError
 from ppcd.store.registers import TariffRow
 from ppcd.store.rows import Address, ChargeRow, Conflict, NewCharge, PromptKey, PromptNo
+from ppcd.store.sql import Cursor
+from ppcd.store.subscribers import NO_LIMITS, Limits, Spared
 
 RETRY_AFTER_S: Final = 2.0
 #: What is kept of a partner's words, in units of UCS-2; a text may cut them further.
@@ -124,7 +125,14 @@ class Busy:
 
 
 CreateAnswer = (
-    Created | Replayed | CorrelatorTaken | ReferenceTaken | NoFreeAddress | NotServed | Busy
+    Created
+    | Replayed
+    | CorrelatorTaken
+    | ReferenceTaken
+    | NoFreeAddress
+    | NotServed
+    | Spared
+    | Busy
 )
 
 
@@ -178,6 +186,8 @@ class ChargeRules:
     lifetime_s: float
     debit_start_s: int
     language: str
+    #: How often one phone may be asked.
+    limits: Limits = NO_LIMITS
 
 
 class Requests:
@@ -206,7 +216,7 @@ class Requests:
         self._keys = Keys(lanes=lanes)
         self._create: Batcher[NewCharge, CreateResult] = Batcher(
             lanes,
-            partial(creation.create, lease_s=LEASE_S),
+            self._create_all,
             size_max=200,
             waiting_max=5000,
             key=lambda new: new.msisdn,
@@ -261,6 +271,15 @@ class Requests:
             case Conflict.NO_FREE_ADDRESS:
                 self._metrics.no_free_address.child().add()
                 return NoFreeAddress()
+            case Spared():
+                self._metrics.charges_spared.child(result.why).add()
+                return result
+
+    def _create_all(
+        self, cur: Cursor, batch: Sequence[NewCharge], *, repeat: bool = False
+    ) -> list[CreateResult]:
+        limits = self._rules().limits
+        return creation.create(cur, batch, lease_s=LEASE_S, limits=limits, repeat=repeat)
 
     async def _replayed(
         self, result: creation.Replayed, new: NewCharge

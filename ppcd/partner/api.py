@@ -30,6 +30,7 @@ from ppcd.partner.scopes import Scope
 from ppcd.partner.settings import PartnerApiSettings
 from ppcd.partner.wire import CancelPayment, CreatePayment, language_wanted, read
 from ppcd.store.failures import StoreError
+from ppcd.store.subscribers import Spared, Why
 
 __all__ = ["PartnerApi"]
 
@@ -206,7 +207,8 @@ class PartnerApi:
                     "Unauthorized amount requested. The tariff's price is "
                     f"{to_decimal_text(price)} {price.currency}.",
                 )
-        match await self._requests.create(call.partner, order):
+        result = await self._requests.create(call.partner, order)
+        match result:
             case flow.Created(charge):
                 return self._created(charge)
             case flow.Replayed(charge):
@@ -230,6 +232,8 @@ class PartnerApi:
                 )
             case flow.NoFreeAddress():
                 raise ApiError(Problem.ANOTHER_SESSION)
+            case Spared():
+                raise _refusal(result)
             case flow.NotServed():
                 raise ApiError(Problem.IDENTIFIER_NOT_FOUND)
             case flow.Busy(retry_after_s):
@@ -287,6 +291,21 @@ class PartnerApi:
                 raise ApiError(Problem.NOT_FOUND)
             case other:
                 assert_never(other)
+
+
+def _refusal(spared: Spared) -> ApiError:
+    """What a partner is told when a subscriber is not to be asked."""
+    match spared.why:
+        case Why.BLOCKED:
+            return ApiError(Problem.PAYMENT_DENIED)
+        case Why.OPEN:
+            return ApiError(Problem.ANOTHER_SESSION)
+        case Why.HOUR | Why.DAY:
+            message = "This subscriber was asked too often of late."
+            headers = _retry_after(spared.retry_after_s)
+            return ApiError(Problem.TOO_MANY_REQUESTS, message, headers=headers)
+        case other:
+            assert_never(other)
 
 
 def _retry_after(seconds: float = _RETRY_AFTER_S) -> list[tuple[bytes, bytes]]:

@@ -46,6 +46,7 @@ class Problem(Enum):
         "PERMISSION_DENIED",
         "Client does not have sufficient permissions to perform this action.",
     )
+    PAYMENT_DENIED = (403, "CARRIER_BILLING.PAYMENT_DENIED", "Payment denied by business.")
     NOT_FOUND = (404, "NOT_FOUND", "The specified resource is not found.")
     IDENTIFIER_NOT_FOUND = (404, "IDENTIFIER_NOT_FOUND", "phoneNumber not found.")
     METHOD_NOT_ALLOWED = (

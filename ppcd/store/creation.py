@@ -5,11 +5,13 @@ texts, links and partners' wire formats.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ppcd.store.rows import (
+    ADDRESSES_MAX,
     Address,
     ChargeRow,
     Conflict,
@@ -19,6 +21,7 @@ from ppcd.store.rows import (
     awaiting_key,
 )
 from ppcd.store.sql import Cursor, columns
+from ppcd.store.subscribers import NO_LIMITS, Limits, Spared, spared
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Replayed:
     charge_id: int
 
 
-CreateResult = Created | Replayed | Conflict
+CreateResult = Created | Replayed | Conflict | Spared
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,12 @@ def _keys(new: NewCharge) -> list[_Key]:
 
 
 def create(
-    cur: Cursor, batch: Sequence[NewCharge], *, lease_s: float, repeat: bool = False
+    cur: Cursor,
+    batch: Sequence[NewCharge],
+    *,
+    lease_s: float,
+    limits: Limits = NO_LIMITS,
+    repeat: bool = False,
 ) -> list[CreateResult]:
     """Accept charges: facts, hold, `awaiting` and prompt job together.
 
@@ -157,8 +165,12 @@ def create(
     results: dict[int, CreateResult] = {}
     fresh = _take_keys(cur, batch, results)
     held = _read_held(cur, fresh, now)
+    waiting = Counter(key // ADDRESSES_MAX for key, use in held.items() if use.awaiting)
+    results |= spared(cur, fresh, limits, waiting=waiting, now=now)
     placed: list[tuple[NewCharge, Address, str | None]] = []
     for new in fresh:
+        if new.charge_id in results:
+            continue
         choice = choose_address(new, held)
         if choice is None:
             results[new.charge_id] = Conflict.NO_FREE_ADDRESS

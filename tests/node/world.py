@@ -59,6 +59,7 @@ billing:
       not_processed_statuses: [503]
       reasons: {insufficient: INSUFFICIENT_FUNDS, barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
 charges: {lifetime_s: $lifetime_s, debit_start_s: $debit_start_s}
+limits: {prompts_per_hour_max: 0, prompts_per_day_max: 0, open_max: 0, stop_blocks_days: 0}
 partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: ["127.0.0.1"]}
 webhooks: {http_hosts: ["127.0.0.1"], timeout_s: 3}
 operations: {listen: "127.0.0.1:$operations_port", socket: $socket}

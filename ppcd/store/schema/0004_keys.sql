@@ -1,4 +1,4 @@
--- Keys that say what they may do, from where, and until when.
+-- Keys that say what they may do, from where, and until when; subscribers who are not to be asked.
 --
 -- Safe beside nodes of the previous release: they read and write the columns that were there, and a key without
 -- scopes, networks or an end is what a key was to them. Give out narrower keys once all nodes are of this release.
@@ -14,3 +14,14 @@ CREATE UNIQUE INDEX partner_key_id ON partner_key (key_id);
 
 -- NULL: from anywhere.
 ALTER TABLE partner ADD COLUMN networks cidr[] CHECK (cardinality(networks) > 0);
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Whom not to ask: by the subscriber's own STOP for a while, or by a person. No `until`: until somebody says so.
+
+CREATE TABLE blocked_subscriber (
+    msisdn bigint PRIMARY KEY CHECK (msisdn BETWEEN 10000 AND 999999999999999),
+    why text NOT NULL CHECK (why IN ('operator', 'stop')),
+    note text NOT NULL DEFAULT '',
+    since timestamptz NOT NULL DEFAULT business_now(),
+    until timestamptz CHECK (until > since)
+);

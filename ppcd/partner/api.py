@@ -4,7 +4,7 @@ Every answer passes through the envelope, also those to requests that no handler
 """
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
@@ -12,6 +12,7 @@ from math import ceil
 from typing import Any, Final, TypeVar, assert_never
 
 from pydantic import BaseModel
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ppcd.charge.money import Money, to_decimal_text
@@ -28,6 +29,7 @@ from ppcd.partner.listing import list_answer, list_wanted
 from ppcd.partner.payments import order_of, payment_body, resource_url
 from ppcd.partner.scopes import Scope
 from ppcd.partner.settings import PartnerApiSettings
+from ppcd.partner.shares import Shares
 from ppcd.partner.wire import CancelPayment, CreatePayment, language_wanted, read
 from ppcd.store.failures import StoreError
 from ppcd.store.subscribers import Spared, Why
@@ -68,6 +70,7 @@ class PartnerApi:
         settings: PartnerApiSettings,
         *,
         listings: Listings,
+        clock: IReactorTime,
         new_correlator: Callable[[], str],
     ) -> None:
         """`new_correlator` makes an x-correlator for a request that brought none."""
@@ -76,6 +79,11 @@ class PartnerApi:
         self._settings = settings
         self._trusted = frozenset(settings.trusted_proxies)
         self._new_correlator = new_correlator
+        self._shares = Shares(
+            clock,
+            requests_per_s=settings.requests_per_s_max,
+            waiting_max=settings.waits_per_partner_max,
+        )
 
     # -- for whoever builds the site
 
@@ -143,10 +151,14 @@ class PartnerApi:
         async def handle(request: Request) -> Response:
             given = request.header_values(b"x-correlator")
             correlator = self._correlator(given[0] if len(given) == 1 else None)
+            partner = None
             try:
                 if len(given) > 1 or (given and given[0] and not _CORRELATOR.fullmatch(given[0])):
                     raise ApiError(Problem.INVALID_ARGUMENT, "x-correlator is malformed")
                 partner = await self._authenticate(request)
+                retry_after_s = self._shares.take(partner.partner_id)
+                if retry_after_s > 0:
+                    raise ApiError(Problem.TOO_MANY_REQUESTS, headers=_retry_after(retry_after_s))
                 if partner.scopes is not None and scope not in partner.scopes:
                     raise ApiError(Problem.PERMISSION_DENIED)
                 answer = await operation(_Call(request, partner))
@@ -156,7 +168,8 @@ class PartnerApi:
                 # Nothing is known to have happened; the same request again is harmless.
                 _log.warn("the store is not there for a request: {error}", error=error)
                 answer = Problem.UNAVAILABLE.answer(headers=_retry_after())
-            return self._close(answer, correlator)
+            notes = {} if partner is None else {"partner": partner.name}
+            return self._close(answer, correlator, notes)
 
         return handle
 
@@ -167,9 +180,12 @@ class PartnerApi:
         return self._new_correlator().encode("ascii")
 
     @staticmethod
-    def _close(answer: Response, correlator: bytes) -> Response:
+    def _close(
+        answer: Response, correlator: bytes, notes: Mapping[str, str] | None = None
+    ) -> Response:
         headers = [*answer.headers, (b"x-correlator", correlator), _NO_STORE]
-        return replace(answer, headers=headers)
+        notes = {"correlator": correlator.decode("ascii"), **(notes or {})}
+        return replace(answer, headers=headers, notes=notes)
 
     async def _authenticate(self, request: Request) -> flow.Partner:
         given = request.header(b"authorization")
@@ -249,7 +265,13 @@ class PartnerApi:
     async def _retrieve(self, call: _Call) -> Response:
         charge_id = _charge_id(call.request)
         wait_s = min(_wait(call.request), self._settings.wait_s_max)
-        charge = await self._requests.get(call.partner, charge_id, wait_s)
+        if wait_s > 0:
+            with self._shares.waiting(call.partner.partner_id) as may_wait:
+                charge = await self._requests.get(
+                    call.partner, charge_id, wait_s if may_wait else 0
+                )
+        else:
+            charge = await self._requests.get(call.partner, charge_id)
         if charge is None:
             raise ApiError(Problem.NOT_FOUND)
         return Response(200, [JSON_TYPE], payment_body(charge, self._settings))

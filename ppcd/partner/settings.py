@@ -68,6 +68,21 @@ class PartnerApiSettings(BaseModel):
         le=30,
         description="Seconds that `?wait=` waits at most. A proxy's read timeout must be longer.",
     )
+    requests_per_s_max: float = Field(
+        default=200,
+        ge=0,
+        le=1_000_000,
+        description="Requests a second of one partner on this node, with two seconds' worth at "
+        "once; more get 429 with Retry-After. 0: no limit, and one partner's loop is everybody's "
+        "trouble.",
+    )
+    waits_per_partner_max: int = Field(
+        default=500,
+        ge=0,
+        le=100_000,
+        description="Requests of one partner that wait (`?wait=`) at the same time on this node; "
+        "more are answered at once, with the payment as it is.",
+    )
     connections_max: int = Field(
         default=1000,
         ge=1,

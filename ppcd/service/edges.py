@@ -41,6 +41,7 @@ class Edges:
             node.requests,
             settings.partner_api,
             listings=Listings(lanes=node.lanes),
+            clock=self._reactor,
             new_correlator=lambda: str(uuid.uuid4()),
         )
         router = Router()
@@ -115,10 +116,12 @@ class Edges:
         metrics.http_requests.child(seen.route, str(seen.status)).add()
         metrics.http_request_seconds.child(seen.route).observe(seen.seconds)
         access.info(
-            "{method} {route} {status} in {milliseconds} ms from {peer}",
+            "{method} {route} {status} in {milliseconds} ms from {peer} ({partner}, {correlator})",
             method=seen.method,
             route=seen.route,
             status=seen.status,
             milliseconds=round(seen.seconds * 1000, 1),
             peer=seen.peer,
+            partner=seen.notes.get("partner", "-"),
+            correlator=seen.notes.get("correlator", "-"),
         )

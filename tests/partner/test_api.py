@@ -13,8 +13,10 @@ from ppcd.http.exchange import CLIENT_GONE
 from ppcd.http.messages import Request
 from ppcd.partner.clients import client_address
 from ppcd.partner.scopes import Scope
+from ppcd.partner.shares import Shares
 from ppcd.store.failures import NotApplied, OutcomeUnknown
 from tests.conftest import Criticals
+from tests.http.peers import Peer
 from tests.partner.world import BASE, PAID_AT, PHONE, World, a_payment
 
 
@@ -282,6 +284,90 @@ def test_a_client_that_stops_waiting_is_forgotten(world: World) -> None:
     world.sends("GET", f"{BASE}/payments/{charge_id}?wait=30")
     world.peer.hangs_up()
     assert world.seen[-1].status == CLIENT_GONE
+
+
+# -- what one partner may take
+
+
+def _read(world: World, key: str = "demo-key") -> Any:
+    return world.ask("GET", f"{BASE}/payments/1", key=key)
+
+
+def test_a_partner_that_asks_too_fast_is_told_when_to_come_back() -> None:
+    world = World(requests_per_s_max=0.5)
+    assert _read(world).status == 404
+    got = _read(world)
+    assert (got.status, got.code) == (429, "TOO_MANY_REQUESTS")
+    assert got.headers["retry-after"] == "2"
+    assert _read(world, "other-key").status == 404, "the others are not in it"
+    world.clock.advance(2)
+    assert _read(world).status == 404
+    assert _read(world).status == 429
+
+
+def test_who_was_quiet_may_send_some_at_once() -> None:
+    world = World(requests_per_s_max=3)
+    for _ in range(2):
+        assert [_read(world).status for _ in range(7)] == [404] * 6 + [429]
+        world.clock.advance(10)
+
+
+def test_without_a_limit_there_is_none() -> None:
+    world = World(requests_per_s_max=0)
+    assert {_read(world).status for _ in range(50)} == {404}
+
+
+def test_a_clock_that_is_set_back_gives_nothing_and_takes_nothing() -> None:
+    world = World()
+    shares = Shares(world.clock, requests_per_s=1, waiting_max=1)
+    assert [shares.take(1), shares.take(1)] == [0, 0]
+    world.clock.rightNow = -100.0
+    assert shares.take(1) == 1
+
+
+def test_too_many_waiting_are_answered_at_once() -> None:
+    world = World(waits_per_partner_max=1)
+    charge_id = world.created()
+    path = f"{BASE}/payments/{charge_id}?wait=30"
+    world.requests.waiting = Deferred()
+    world.sends("GET", path)
+    second = Peer(world.site)
+    second.sends(
+        f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer demo-key\r\n\r\n".encode()
+    )
+    assert second.answer()[0] == 200
+    assert world.requests.waits == [30, 0]
+    world.requests.waiting.callback(None)
+    assert world.peer.answer()[0] == 200
+    assert world.ask("GET", path).status == 200
+    assert world.requests.waits[-1] == 30
+
+
+def test_a_waiter_that_went_away_counts_no_more() -> None:
+    world = World(waits_per_partner_max=1)
+    path = f"{BASE}/payments/{world.created()}?wait=30"
+    world.requests.waiting = Deferred()
+    world.sends("GET", path)
+    world.peer.hangs_up()
+    world.peer = Peer(world.site)
+    world.requests.waiting = None
+    assert world.ask("GET", path).status == 200
+    assert world.requests.waits == [30, 30]
+
+
+# -- what the access log is told
+
+
+def test_the_access_log_has_partner_and_correlator(world: World) -> None:
+    headers = {"x-correlator": "c-1"}
+    world.create(headers=headers)
+    world.create(headers=headers, key="wrong")
+    world.ask("GET", "/nowhere", headers=headers)
+    assert [dict(seen.notes) for seen in world.seen] == [
+        {"correlator": "c-1", "partner": "shop"},
+        {"correlator": "c-1"},
+        {"correlator": "c-1"},
+    ]
 
 
 # -- cancelPayment

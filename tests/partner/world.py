@@ -151,6 +151,7 @@ class World:
             self.requests,
             self.settings,
             listings=self.listings,
+            clock=self.clock,
             new_correlator=lambda: "made-by-ppcd",
         )
         self.router = Router()

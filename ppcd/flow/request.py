@@ -15,7 +15,7 @@ from ppcd.charge.codes import make_code
 from ppcd.charge.debit import DenialReason
 from ppcd.charge.money import Money, to_major_number
 from ppcd.charge.msisdn import Msisdn
-from ppcd.charge.rules import State
+from ppcd.charge.rules import END_STATES, State
 from ppcd.charge.texts import LANGUAGES, one_line
 from ppcd.flow.document import document_of, document_text
 from ppcd.flow.ends import hand_on
@@ -65,6 +65,7 @@ class Order:
     product_id: str | None
     sink: str | None
     sink_token: str | None
+    sink_token_expires_at: datetime | None = None
     #: What of the request is echoed in answers.
     document: Mapping[str, Any]
     #: What makes it the same request: equal under one correlator, it is answered alike.
@@ -298,7 +299,7 @@ class Requests:
     async def get(self, partner: Partner, charge_id: int, wait_s: float = 0) -> ChargeView | None:
         """A partner's charge; with `wait_s`, answers when it ends, or then."""
         view = await self._look_up(partner, charge_id)
-        if view is None or wait_s <= 0 or view.state in _ENDS:
+        if view is None or wait_s <= 0 or view.state in END_STATES:
             return view
         await self._ends.wait(charge_id, wait_s)
         return await self._look_up(partner, charge_id)
@@ -362,6 +363,7 @@ class Requests:
             code_required=route.with_code(order.money),
             sink=order.sink,
             sink_token=order.sink_token,
+            sink_token_expires_at=order.sink_token_expires_at,
             document=document_text(order.document),
         )
 
@@ -370,18 +372,6 @@ class Requests:
             return None
         [row] = await self._get.submit([charge_id])
         return view_of(row) if row is not None and row.partner_id == partner.partner_id else None
-
-
-_ENDS: Final = frozenset(
-    {
-        State.SUCCEEDED,
-        State.DENIED,
-        State.DECLINED,
-        State.EXPIRED,
-        State.CANCELLED,
-        State.UNDELIVERABLE,
-    }
-)
 
 
 def view_of(row: ChargeRow) -> ChargeView:

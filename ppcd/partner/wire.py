@@ -203,20 +203,21 @@ def read_sink(sink: str, *, http_hosts: frozenset[str], hosts: frozenset[str]) -
     return sink
 
 
-def read_credential(credential: dict[str, Any]) -> str:
-    """The bearer token to show to the sink. What is missing or mistyped is an invalid argument,
-    what is well formed and of another kind has errors of its own.
+def read_credential(credential: dict[str, Any]) -> tuple[str, datetime]:
+    """The bearer token to show to the sink, and until when. What is missing or mistyped is an
+    invalid argument, what is well formed and of another kind has errors of its own.
     """
     at = "sinkCredential"
     if read(_CredentialType, credential, at=at).credential_type != "ACCESSTOKEN":
         raise ApiError(Problem.INVALID_CREDENTIAL)
     token = read(_AccessToken, credential, at=at)
-    if rfc3339_time(token.access_token_expires_utc) is None:
+    expires_at = rfc3339_time(token.access_token_expires_utc)
+    if expires_at is None:
         message = f"{at}.accessTokenExpiresUtc must be a date-time of RFC 3339 with time zone"
         raise ApiError(Problem.INVALID_ARGUMENT, message)
     if token.access_token_type.lower() != "bearer":
         raise ApiError(Problem.INVALID_TOKEN)
-    return token.access_token
+    return token.access_token, expires_at
 
 
 _RFC3339 = re.compile(

@@ -125,7 +125,8 @@ _INSERT_WORK = """
 """
 
 _INSERT_TOKENS = """
-    INSERT INTO sink_token (charge_id, token) SELECT * FROM unnest(%s::bigint[], %s::text[])
+    INSERT INTO sink_token (charge_id, token, expires_at)
+    SELECT * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[])
 """
 
 
@@ -334,9 +335,10 @@ def _insert(
     }
     cur.execute(_INSERT_CHARGES, values)
     cur.execute(_INSERT_WORK, values)
-    tokens = [(new.charge_id, new.sink_token) for new in charges if new.sink_token is not None]
-    if tokens:
-        cur.execute(_INSERT_TOKENS, [[t[0] for t in tokens], [t[1] for t in tokens]])
+    with_token = [new for new in charges if new.sink_token is not None]
+    if with_token:
+        names = ("charge_id", "sink_token", "sink_token_expires_at")
+        cur.execute(_INSERT_TOKENS, list(columns(with_token, names).values()))
 
 
 def _created(new: NewCharge, address: Address, code: str | None, now: datetime) -> Created:

@@ -1,6 +1,7 @@
 """createPayment: what is taken, what is refused and in which words."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -60,6 +61,7 @@ def test_what_flow_is_asked_for(world: World) -> None:
     assert order.product_id == "gold-250"
     assert order.sink == "https://shop.example/hook"
     assert order.sink_token == "tok-en"
+    assert order.sink_token_expires_at == datetime(2026, 12, 1, tzinfo=UTC)
     assert len(order.fingerprint) == 32
 
 

@@ -1,4 +1,4 @@
--- Keys that say what they may do, from where, and until when; subscribers who are not to be asked.
+-- Keys that say what they may do, from where, and until when; subscribers who are not to be asked; tokens that end.
 --
 -- Safe beside nodes of the previous release: they read and write the columns that were there, and a key without
 -- scopes, networks or an end is what a key was to them. Give out narrower keys once all nodes are of this release.
@@ -25,3 +25,8 @@ CREATE TABLE blocked_subscriber (
     since timestamptz NOT NULL DEFAULT business_now(),
     until timestamptz CHECK (until > since)
 );
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- A partner's token for its own sink is shown there no longer than the partner said. NULL: it did not say.
+
+ALTER TABLE sink_token ADD COLUMN expires_at timestamptz;

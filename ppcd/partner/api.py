@@ -103,12 +103,14 @@ class PartnerApi:
     def for_partner(
         self, operation: Callable[[flow.Partner, Request], Coroutine[Any, Any, Response]]
     ) -> Handler:
-        """A handler of another room's in this API's envelope: correlator, key, errors."""
+        """A handler of another room's in this API's envelope: correlator, key, errors. What other
+        rooms offer leads to charges, so a key must be allowed to create them.
+        """
 
         async def call(given: _Call) -> Response:
             return await operation(given.partner, given.request)
 
-        return self._enveloped(call)
+        return self._enveloped(call, Scope.CREATE)
 
     def taking(
         self,
@@ -121,7 +123,7 @@ class PartnerApi:
             wanted = read(model, _body(given.request))
             return await operation(given.partner, given.request, wanted)
 
-        return self._enveloped(call)
+        return self._enveloped(call, Scope.CREATE)
 
     def error(self, status: int, request: Request | None) -> Response:
         """The answer to what no handler saw, or what broke in one."""

@@ -69,7 +69,7 @@ partner_api:
   listen: "127.0.0.1:{partner_port}"
   http_sink_hosts: ["127.0.0.1"]
   requests_per_s_max: 0
-webhooks: {{http_hosts: ["127.0.0.1"]}}
+webhooks: {{http_hosts: ["127.0.0.1"], connections_per_host_max: 64}}
 operations: {{listen: "127.0.0.1:{operations_port}", socket: {socket}}}
 log: {{level: warn}}
 """

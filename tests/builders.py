@@ -34,7 +34,16 @@ from ppcd.store.sql import Cursor
 LEASE_S = 60.0
 POOL = tuple(Address(number, f"71710{number}") for number in range(4))
 FAILURES = ("undeliverable", "rejected", "deleted", "expired")
-WORK = ("awaiting", "hold", "prompt_job", "debit_job", "webhook_job", "sink_token", "pause")
+WORK = (
+    "awaiting",
+    "hold",
+    "prompt_job",
+    "debit_job",
+    "webhook_job",
+    "sink_token",
+    "pause",
+    "blocked_subscriber",
+)
 
 _numbers = count(1)
 

@@ -20,6 +20,7 @@ from ppcd.store import checkout as store
 from ppcd.store.batcher import Batcher
 from ppcd.store.checkout import NewSession, SessionRow, Try
 from ppcd.store.lanes import Runner
+from ppcd.store.subscribers import Spared, Why
 
 #: Charges that one session may ask for: each sends a text to somebody's phone.
 TRIES_MAX: Final = 5
@@ -179,6 +180,9 @@ class Sessions:
                 why = "no_free_address"
             case flow.NotServed():
                 why = "not_served"
+            case Spared():
+                # Who is blocked is not told so: anybody can type a number into a page.
+                why = "not_served" if answer.why is Why.BLOCKED else "no_free_address"
             case flow.Busy() | flow.CorrelatorTaken():
                 # Nobody knows; the next press goes on with this very try.
                 pass

@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from ppcd.cli.failure import FAILED, USAGE, Failed
-from ppcd.cli.partners import hash_key
+from ppcd.cli.keys import hash_key
 from ppcd.http.client import Client, NoAnswer, NotSent
 from ppcd.sim.demo import DEMO_KEY, DEMO_SECRET, Addresses, Outside, OutsideOptions
 from ppcd.sim.postgres import Postgres, PostgresError
@@ -68,6 +68,8 @@ billing:
         insufficient: INSUFFICIENT_FUNDS
         barred: SERVICE_DENIED
         unknown: USER_UNKNOWN
+# One phone can be tried as often as you like.
+limits: {prompts_per_hour_max: 0, prompts_per_day_max: 0, open_max: 0, stop_blocks_days: 0}
 partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: ["127.0.0.1", "localhost"]}
 webhooks: {http_hosts: ["127.0.0.1", "localhost"]}
 operations: {listen: "127.0.0.1:$operations_port", socket: $socket}

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from ppcd import __version__
 from ppcd.cli.failure import Failed
+from ppcd.partner.scopes import Scope
 
 CONFIG: Final = "/etc/ppcd/ppcd.yaml"
 
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _daemon(commands)
     _partners(commands)
+    _subscribers(commands)
     _operations(commands)
     _debits(commands)
     _simulators(commands)
@@ -123,6 +125,7 @@ def _partners(commands: _Commands) -> None:
         "--revoke-others", action="store_true", help="all other keys open nothing from now on"
     )
     _json(rotate)
+    _keys(partner)
     hook = _command(
         partner, "set-webhook", "ppcd.cli.partners.set_webhook", "change where a partner is told"
     )
@@ -160,6 +163,63 @@ def _partners(commands: _Commands) -> None:
     listing = _command(tariff, "list", "ppcd.cli.partners.show_tariffs", "a partner's tariffs")
     listing.add_argument("partner")
     _json(listing)
+
+
+def _keys(partner: _Commands) -> None:
+    add = _command(
+        partner, "add-key", "ppcd.cli.keys.add_key", "one more key, for a purpose; shown once"
+    )
+    add.add_argument("name")
+    add.add_argument("--label", required=True, help="what it is for, such as 'web shop'")
+    add.add_argument(
+        "--scope",
+        action="append",
+        default=[],
+        choices=tuple(Scope),
+        help="what it may do; may be given several times; default: everything",
+    )
+    add.add_argument("--days", type=float, metavar="N", help="good for so long; default: for ever")
+    add.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="good only from there; may be given several times; default: from anywhere",
+    )
+    _json(add)
+    listing = _command(partner, "list-keys", "ppcd.cli.keys.list_keys", "a partner's keys")
+    listing.add_argument("name")
+    _json(listing)
+    revoke = _command(
+        partner, "revoke-key", "ppcd.cli.keys.revoke_key", "a key opens nothing from now on"
+    )
+    revoke.add_argument("name")
+    revoke.add_argument("id", type=int, help="as `list-keys` shows it")
+    networks = _command(
+        partner, "set-networks", "ppcd.cli.keys.set_networks", "where a partner may call from"
+    )
+    networks.add_argument("name")
+    networks.add_argument(
+        "network", nargs="*", metavar="CIDR", help="such as 192.0.2.0/24; none: from anywhere"
+    )
+
+
+def _subscribers(commands: _Commands) -> None:
+    subscriber = _group(commands, "subscriber", "who is not to be asked")
+    for name, help_text in (
+        ("block", "a phone is not asked any more, by any partner"),
+        ("unblock", "a phone may be asked again"),
+        ("show", "whether a phone is blocked, and how often it was asked of late"),
+    ):
+        parser = _command(subscriber, name, f"ppcd.cli.subscribers.{name}", help_text)
+        parser.add_argument("msisdn", metavar="MSISDN", help="the number, with its country code")
+        if name == "block":
+            parser.add_argument(
+                "--days", type=float, metavar="N", help="for so long; default: until unblocked"
+            )
+            parser.add_argument("--note", default="", help="why, for colleagues")
+        elif name == "show":
+            _json(parser)
 
 
 def _operations(commands: _Commands) -> None:

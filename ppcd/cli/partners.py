@@ -2,7 +2,6 @@
 
 import argparse
 import base64
-import hashlib
 import re
 import secrets
 from decimal import Decimal, InvalidOperation
@@ -10,25 +9,16 @@ from decimal import Decimal, InvalidOperation
 from ppcd.charge.money import AmountError, Money, UnknownCurrency, from_decimal, to_decimal_text
 from ppcd.cli.database import Database, settings_of
 from ppcd.cli.failure import USAGE, Failed
+from ppcd.cli.keys import hash_key, known, make_key
 from ppcd.cli.output import print_json, print_table
-from ppcd.store import checkout, registers
-from ppcd.store.registers import PartnerRow, Taken, TariffRow, Unknown
+from ppcd.store import checkout, keys, registers
+from ppcd.store.registers import PartnerRow, Taken, TariffRow
 from ppcd.store.sql import Cursor
 from ppcd.webhook.guard import Refused
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
 _TARIFF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def make_key() -> str:
-    """A new key: 256 random bits behind a prefix that secret scanners can know."""
-    return "ppcd_" + secrets.token_urlsafe(32)
-
-
-def hash_key(key: str) -> bytes:
-    """What is stored of a key."""
-    return hashlib.sha256(key.encode()).digest()
 
 
 def show_secret(secret: bytes) -> str:
@@ -92,15 +82,13 @@ def rotate_key(args: argparse.Namespace) -> int:
 
     def rotate(cur: Cursor) -> int:
         partner = registers.partner_named(cur, args.name)
-        registers.add_key(
-            cur, partner_id=partner.partner_id, key_hash=hash_key(key), label="rotated"
-        )
+        keys.add_key(cur, partner_id=partner.partner_id, key_hash=hash_key(key), label="rotated")
         if not args.revoke_others:
             return 0
-        return registers.revoke_keys(cur, partner_id=partner.partner_id, except_hash=hash_key(key))
+        return keys.revoke_keys(cur, partner_id=partner.partner_id, except_hash=hash_key(key))
 
     with Database(args) as database:
-        revoked = _known(args.name, lambda: database.run(rotate))
+        revoked = known(args.name, lambda: database.run(rotate))
     if args.json:
         print_json({"name": args.name, "key": key, "revoked": revoked})
     else:
@@ -123,7 +111,7 @@ def set_webhook(args: argparse.Namespace) -> int:
         registers.set_webhook(cur, partner_id=partner.partner_id, url=args.url, secret=secret)
 
     with Database(args) as database:
-        _known(args.name, lambda: database.run(change))
+        known(args.name, lambda: database.run(change))
     shown = None if secret is None else show_secret(secret)
     if args.json:
         print_json({"name": args.name, "webhook_url": args.url, "webhook_secret": shown})
@@ -151,7 +139,7 @@ def sites(args: argparse.Namespace) -> int:
         return checkout.sites(cur, partner_id), gone
 
     with Database(args) as database:
-        found, gone = _known(args.name, lambda: database.run(change))
+        found, gone = known(args.name, lambda: database.run(change))
     if not gone:
         raise Failed(f"{args.remove} is no site of {args.name}")
     if args.json:
@@ -176,7 +164,7 @@ def add_tariff(args: argparse.Namespace) -> int:
 
     with Database(args) as database:
         try:
-            _known(args.partner, lambda: database.run(register))
+            known(args.partner, lambda: database.run(register))
         except Taken as exc:
             raise Failed(f"{args.partner} has a tariff {args.name} already") from exc
     print(f"tariff {args.name}: {to_decimal_text(money)} {money.currency}")
@@ -190,7 +178,7 @@ def show_tariffs(args: argparse.Namespace) -> int:
         return registers.tariffs(cur, registers.partner_named(cur, args.partner).partner_id)
 
     with Database(args) as database:
-        rows = _known(args.partner, lambda: database.run(read))
+        rows = known(args.partner, lambda: database.run(read))
     amounts = [to_decimal_text(Money(row.amount_minor, row.currency)) for row in rows]
     if args.json:
         print_json(
@@ -208,13 +196,6 @@ def show_tariffs(args: argparse.Namespace) -> int:
             ],
         )
     return 0
-
-
-def _known(name: str, act):  # type: ignore[no-untyped-def]
-    try:
-        return act()
-    except Unknown as exc:
-        raise Failed(f"there is no partner {name}: `ppcd partner list` shows all") from exc
 
 
 def _money(amount: str, currency: str) -> Money:

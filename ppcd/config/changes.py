@@ -15,7 +15,7 @@ __all__ = ["changes"]
 
 #: Read at each use, so a new value counts from the next charge, prompt or log line on.
 CAN_APPLY: Final = re.compile(
-    r"""(charges|texts|words|log)\b.*
+    r"""(charges|limits|texts|words|log)\b.*
     | routes\.[^.]+\.(msisdn_prefixes|code|code_above|quarantine_s)\b.*
     """,
     re.VERBOSE,

@@ -37,7 +37,7 @@ configuration in force.
   (`LoadCredential=` in the unit), found below `$CREDENTIALS_DIRECTORY`.
 * NAME stands for a name that you choose: small letters, digits, `-` and `_`. Metrics and logs use
   it.
-* A reload applies changes of `charges`, `texts`, `words`, `log`, and of a route's
+* A reload applies changes of `charges`, `limits`, `texts`, `words`, `log`, and of a route's
   `msisdn_prefixes`, `code`, `code_above` and `quarantine_s`. Whatever else changed is named in the
   log and waits for a restart.
 

@@ -30,6 +30,7 @@ from ppcd.config.types import (
 __all__ = [
     "Charges",
     "Database",
+    "Limits",
     "Log",
     "Node",
     "Operations",
@@ -239,6 +240,39 @@ class Charges(Section):
     )
     language: Language = Field(
         default="ru", description="Language of prompts, where neither request nor partner says one."
+    )
+
+
+class Limits(Section):
+    """How often one phone is asked, by all partners and through all nodes together."""
+
+    prompts_per_hour_max: Whole = Field(
+        default=60,
+        ge=0,
+        le=1000,
+        description="Charges for one phone within an hour; more get 429. The default only stops a "
+        "flood: 3 suits most. 0: no limit, and anybody with a key can bomb a phone with texts.",
+    )
+    prompts_per_day_max: Whole = Field(
+        default=200,
+        ge=0,
+        le=1000,
+        description="Charges for one phone within 24 hours; more get 429. 10 suits most. 0: no "
+        "limit.",
+    )
+    open_max: Whole = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Charges of one phone that wait for its answer at the same time; more get 409. "
+        "0: as many as the pool has addresses.",
+    )
+    stop_blocks_days: Whole = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="Days for which a phone that answered STOP is not asked again, by any partner; "
+        "`ppcd subscriber unblock` ends it. 0: a STOP only declines.",
     )
 
 

@@ -19,6 +19,7 @@ from ppcd.config.secret import Secret
 from ppcd.config.sections import (
     Charges,
     Database,
+    Limits,
     Log,
     Node,
     Operations,
@@ -66,6 +67,7 @@ class Settings(Section):
         min_length=1, description="Billing systems, each under a name of its own."
     )
     charges: Charges = Field(default=Charges(), description="The way of a charge.")
+    limits: Limits = Field(default=Limits(), description="How often one phone is asked.")
     texts: TextOverrides = Field(default=TextOverrides(), description="Texts of prompts.")
     words: Words = Field(default=Words(), description="Words of answers.")
     partner_api: PartnerApiSettings = Field(

@@ -16,7 +16,7 @@ from ppcd.charge.consequence import Effect
 from ppcd.charge.reading import Reader, Reading, Verdict
 from ppcd.flow.ports import LEASE_S, Ids, Mo, Offers, Said
 from ppcd.metrics import Metrics
-from ppcd.store import replies, second_look
+from ppcd.store import replies, second_look, subscribers
 from ppcd.store.batcher import Batcher
 from ppcd.store.lanes import Runner, StoreError, single
 from ppcd.store.replies import Settled
@@ -41,6 +41,8 @@ class ReplyRules:
     reader: Reader
     reprompts_max: int
     wrong_codes_max: int
+    #: How long a subscriber who said STOP is not asked again; 0: as if it were a no.
+    stop_blocks_s: float = 0
 
 
 class Replies:
@@ -87,6 +89,9 @@ class Replies:
             key=_key_of,
             retry_unknown=True,
         )
+        self._block: Batcher[int, None] = Batcher(
+            confirming, self._stop, size_max=500, waiting_max=50_000
+        )
 
     async def receive(self, batch: Sequence[Mo]) -> list[bool]:
         """Settle a batch of answers; for each, whether it is recorded and may be acknowledged.
@@ -99,6 +104,7 @@ class Replies:
             await self._ids.ensure(len(batch))
             new, clear = self._read(batch, self._ids.take(len(batch)))
             self._count(new)
+            await self._block_who_said_stop(clear)
             done = await self._confirm.submit(clear)
             settled = {r.reply_id: s for r, s in zip(clear, done, strict=True) if s is not None}
             self._hand_on(settled.values())
@@ -174,6 +180,19 @@ class Replies:
             lease_s=LEASE_S if self._offers.wants_prompts() else 0,
             repeat=repeat,
         )
+
+    async def _block_who_said_stop(self, clear: Sequence[NewReply]) -> None:
+        """Before anything is settled: what is not blocked is not acknowledged, and comes again."""
+        if self._rules().stop_blocks_s <= 0:
+            return
+        stopped = [
+            r.msisdn for r in clear if r.evidence.verdict == Verdict.STOP and r.msisdn is not None
+        ]
+        if stopped:
+            await self._block.submit(stopped)
+
+    def _stop(self, cur: Cursor, batch: Sequence[int]) -> list[None]:
+        return subscribers.stop(cur, batch, seconds=self._rules().stop_blocks_s)
 
     def _count(self, new: Sequence[NewReply]) -> None:
         for verdict, count in Counter([r.evidence.verdict for r in new]).items():

@@ -4,11 +4,9 @@ Owns which route serves a number and what a request may ask for. Refuses to know
 partners' wire format.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -17,10 +15,11 @@ from ppcd.charge.codes import make_code
 from ppcd.charge.debit import DenialReason
 from ppcd.charge.money import Money, to_major_number
 from ppcd.charge.msisdn import Msisdn
-from ppcd.charge.rules import State
+from ppcd.charge.rules import END_STATES, State
 from ppcd.charge.texts import LANGUAGES, one_line
 from ppcd.flow.document import document_of, document_text
 from ppcd.flow.ends import hand_on
+from ppcd.flow.keys import Keys
 from ppcd.flow.ports import LEASE_S, Ids, Offers
 from ppcd.flow.waiting import Ends
 from ppcd.metrics import Metrics
@@ -28,12 +27,11 @@ from ppcd.store import charges, creation, registers
 from ppcd.store.batcher import Batcher
 from ppcd.store.creation import CreateResult
 from ppcd.store.lanes import Runner, StoreError
-from ppcd.store.registers import PartnerRow, TariffRow
+from ppcd.store.registers import TariffRow
 from ppcd.store.rows import Address, ChargeRow, Conflict, NewCharge, PromptKey, PromptNo
+from ppcd.store.sql import Cursor
+from ppcd.store.subscribers import NO_LIMITS, Limits, Spared
 
-#: A key that was good stays good for this long without asking again.
-KEY_REMEMBERED_S: Final = 1.0
-KEYS_REMEMBERED_MAX: Final = 10_000
 RETRY_AFTER_S: Final = 2.0
 #: What is kept of a partner's words, in units of UCS-2; a text may cut them further.
 MERCHANT_UNITS_MAX: Final = 60
@@ -49,6 +47,8 @@ class Partner:
     merchant: str
     language: str
     webhook_url: str | None
+    #: What the key may be used for, by the names of scopes; None: for everything.
+    scopes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,7 @@ class Order:
     product_id: str | None
     sink: str | None
     sink_token: str | None
+    sink_token_expires_at: datetime | None = None
     #: What of the request is echoed in answers.
     document: Mapping[str, Any]
     #: What makes it the same request: equal under one correlator, it is answered alike.
@@ -125,7 +126,14 @@ class Busy:
 
 
 CreateAnswer = (
-    Created | Replayed | CorrelatorTaken | ReferenceTaken | NoFreeAddress | NotServed | Busy
+    Created
+    | Replayed
+    | CorrelatorTaken
+    | ReferenceTaken
+    | NoFreeAddress
+    | NotServed
+    | Spared
+    | Busy
 )
 
 
@@ -179,6 +187,8 @@ class ChargeRules:
     lifetime_s: float
     debit_start_s: int
     language: str
+    #: How often one phone may be asked.
+    limits: Limits = NO_LIMITS
 
 
 class Requests:
@@ -198,43 +208,34 @@ class Requests:
     ) -> None:
         """`routes` and `rules` give what is in force now; `random_below` is cryptographic."""
         self._lanes = lanes
-        self._clock = clock
         self._routes = routes
         self._rules = rules
         self._random_below = random_below
         self._ids = ids
         self._offers = offers
         self._metrics = metrics
-        self._keys: dict[bytes, tuple[float, Partner]] = {}
+        self._keys = Keys(lanes=lanes)
         self._create: Batcher[NewCharge, CreateResult] = Batcher(
             lanes,
-            partial(creation.create, lease_s=LEASE_S),
+            self._create_all,
             size_max=200,
             waiting_max=5000,
             key=lambda new: new.msisdn,
             retry_unknown=True,
         )
         self._get: Batcher[int, ChargeRow | None] = Batcher(lanes, charges.get, size_max=500)
-        self._by_key: Batcher[bytes, PartnerRow | None] = Batcher(
-            lanes, registers.partners_by_key, size_max=500
-        )
         self._ends = Ends(lanes=lanes, clock=clock, metrics=metrics)
 
-    async def authenticate(self, key: str) -> Partner | None:
-        """Whose key this is; None for one that opens nothing."""
-        key_hash = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-        known = self._keys.get(key_hash)
-        if known is not None and known[0] > self._clock.seconds():
-            return known[1]
-        [row] = await self._by_key.submit([key_hash])
-        if row is None:
-            self._keys.pop(key_hash, None)
+    async def authenticate(self, key: str, *, address: str = "") -> Partner | None:
+        """Whose key this is; None for one that opens nothing, or not from that address."""
+        holder = await self._keys.holder(key, address=address)
+        if holder is None:
             return None
-        partner = Partner(row.partner_id, row.name, row.merchant, row.language, row.webhook_url)
-        if len(self._keys) >= KEYS_REMEMBERED_MAX:
-            self._keys.clear()
-        self._keys[key_hash] = (self._clock.seconds() + KEY_REMEMBERED_S, partner)
-        return partner
+        return Partner(
+            *(holder.partner_id, holder.name, holder.merchant, holder.language),
+            holder.webhook_url,
+            None if holder.scopes is None else frozenset(holder.scopes),
+        )
 
     async def tariff(self, partner: Partner, product_id: str) -> TariffRow | None:
         """A partner's tariff of that name, if it is on sale."""
@@ -263,7 +264,7 @@ class Requests:
             case creation.Created():
                 self._metrics.charges.child("awaiting").add()
                 self._offers.prompts([result.prompt])
-                return Created(_view(result.charge))
+                return Created(view_of(result.charge))
             case Conflict.CORRELATOR_TAKEN:
                 return CorrelatorTaken()
             case Conflict.REFERENCE_TAKEN:
@@ -271,6 +272,15 @@ class Requests:
             case Conflict.NO_FREE_ADDRESS:
                 self._metrics.no_free_address.child().add()
                 return NoFreeAddress()
+            case Spared():
+                self._metrics.charges_spared.child(result.why).add()
+                return result
+
+    def _create_all(
+        self, cur: Cursor, batch: Sequence[NewCharge], *, repeat: bool = False
+    ) -> list[CreateResult]:
+        limits = self._rules().limits
+        return creation.create(cur, batch, lease_s=LEASE_S, limits=limits, repeat=repeat)
 
     async def _replayed(
         self, result: creation.Replayed, new: NewCharge
@@ -280,16 +290,16 @@ class Requests:
             # Its facts are older than the law lets us keep; only its key is left.
             return CorrelatorTaken()
         if result.charge_id != new.charge_id:
-            return Replayed(_view(row))
+            return Replayed(view_of(row))
         # Our own creation, whose commit's answer was lost: it is as new as can be.
         self._metrics.charges.child("awaiting").add()
         self._offers.prompts([PromptKey(new.charge_id, PromptNo.PROMPT)])
-        return Created(_view(row))
+        return Created(view_of(row))
 
     async def get(self, partner: Partner, charge_id: int, wait_s: float = 0) -> ChargeView | None:
         """A partner's charge; with `wait_s`, answers when it ends, or then."""
         view = await self._look_up(partner, charge_id)
-        if view is None or wait_s <= 0 or view.state in _ENDS:
+        if view is None or wait_s <= 0 or view.state in END_STATES:
             return view
         await self._ends.wait(charge_id, wait_s)
         return await self._look_up(partner, charge_id)
@@ -353,6 +363,7 @@ class Requests:
             code_required=route.with_code(order.money),
             sink=order.sink,
             sink_token=order.sink_token,
+            sink_token_expires_at=order.sink_token_expires_at,
             document=document_text(order.document),
         )
 
@@ -360,22 +371,10 @@ class Requests:
         if not 0 < charge_id < 1 << 63:
             return None
         [row] = await self._get.submit([charge_id])
-        return _view(row) if row is not None and row.partner_id == partner.partner_id else None
+        return view_of(row) if row is not None and row.partner_id == partner.partner_id else None
 
 
-_ENDS: Final = frozenset(
-    {
-        State.SUCCEEDED,
-        State.DENIED,
-        State.DECLINED,
-        State.EXPIRED,
-        State.CANCELLED,
-        State.UNDELIVERABLE,
-    }
-)
-
-
-def _view(row: ChargeRow) -> ChargeView:
+def view_of(row: ChargeRow) -> ChargeView:
     state = State(row.state)
     return ChargeView(
         charge_id=row.charge_id,

@@ -4,8 +4,8 @@ What `HTTPChannel` expects of a request, and nothing more: no forms, cookies or 
 """
 
 import dataclasses
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -40,6 +40,7 @@ class Seen:
     status: int  #: CLIENT_GONE when the client went away first
     seconds: float
     peer: str
+    notes: Mapping[str, str] = field(default_factory=dict)  #: what the handler said of it
 
 
 def head_of(response: Response, date: bytes, *, close: bool, chunked: bool = False) -> bytes:
@@ -89,6 +90,7 @@ class Exchange:
         self._running: Deferred[None] | None = None
         self._answering = False
         self._observed = False
+        self._notes: Mapping[str, str] = {}
 
     # -- what the parser calls
 
@@ -218,6 +220,7 @@ class Exchange:
     # -- answering
 
     def _answer(self, response: Response) -> None:
+        self._notes = response.notes
         channel = self._channel
         if channel is None:
             self._observe(CLIENT_GONE)
@@ -232,6 +235,7 @@ class Exchange:
     async def _stream(self, response: Response, pieces: AsyncIterator[bytes]) -> None:
         """Chunked; to an HTTP/1.0 peer up to the close. A peer that reads slowly slows us."""
         channel = self._channel
+        self._notes = response.notes
         flow = _Flow(self)
         try:
             if channel is None:
@@ -287,7 +291,7 @@ class Exchange:
         self._observed = True
         seconds = self._site.reactor.seconds() - self._started
         method = self._method if self._method in _METHODS else "other"
-        self._site.observe(Seen(self._template, method, status, seconds, self._peer))
+        self._site.observe(Seen(self._template, method, status, seconds, self._peer, self._notes))
 
 
 @implementer(IPushProducer)

@@ -54,6 +54,8 @@ class Response:
     status: int
     headers: Headers = ()
     body: bytes | AsyncIterator[bytes] = b""
+    #: For the access log; not sent.
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 #: status: reason phrase, code and message of the JSON error body

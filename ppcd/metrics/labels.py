@@ -79,6 +79,8 @@ REPLY_EFFECTS: Final = (
     "stray",
     "untrusted",
 )
+#: Why a subscriber was not asked. Tests hold them to the store's own.
+SPARED: Final = ("blocked", "open", "hour", "day")
 PAUSES: Final = ("prompts", "debits")
 STORE_FAILURES: Final = ("not_applied", "outcome_unknown")
 LOG_LEVELS: Final = ("debug", "info", "warn", "error", "critical")

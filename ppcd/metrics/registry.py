@@ -184,6 +184,14 @@ class Metrics:
             "Charges refused because every reply address of the pool awaits that phone's answer.",
         )
 
+        self.charges_spared = self._counter(
+            "charges_spared",
+            "Charges refused to spare the subscriber: who is blocked, has too many open, or was "
+            "asked too often in an hour or a day. Rising: somebody bombs a phone, or sells to "
+            "people who said STOP.",
+            Label("why", sets.SPARED),
+        )
+
     def _debits(self) -> None:
         self.debits = self._counter(
             "debits",

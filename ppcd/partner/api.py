@@ -4,7 +4,7 @@ Every answer passes through the envelope, also those to requests that no handler
 """
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
@@ -12,20 +12,27 @@ from math import ceil
 from typing import Any, Final, TypeVar, assert_never
 
 from pydantic import BaseModel
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ppcd.charge.money import Money, to_decimal_text
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
+from ppcd.flow.listing import Listings, TooMany
 from ppcd.http.messages import JSON_TYPE, Request, Response
 from ppcd.http.router import Handler, Router
 from ppcd.http.server import Limits
 from ppcd.partner import json_text
+from ppcd.partner.clients import client_address
 from ppcd.partner.errors import BY_STATUS, ApiError, Problem
+from ppcd.partner.listing import list_answer, list_wanted
 from ppcd.partner.payments import order_of, payment_body, resource_url
+from ppcd.partner.scopes import Scope
 from ppcd.partner.settings import PartnerApiSettings
+from ppcd.partner.shares import Shares
 from ppcd.partner.wire import CancelPayment, CreatePayment, language_wanted, read
 from ppcd.store.failures import StoreError
+from ppcd.store.subscribers import Spared, Why
 
 __all__ = ["PartnerApi"]
 
@@ -62,12 +69,21 @@ class PartnerApi:
         requests: flow.Requests,
         settings: PartnerApiSettings,
         *,
+        listings: Listings,
+        clock: IReactorTime,
         new_correlator: Callable[[], str],
     ) -> None:
         """`new_correlator` makes an x-correlator for a request that brought none."""
         self._requests = requests
+        self._listings = listings
         self._settings = settings
+        self._trusted = frozenset(settings.trusted_proxies)
         self._new_correlator = new_correlator
+        self._shares = Shares(
+            clock,
+            requests_per_s=settings.requests_per_s_max,
+            waiting_max=settings.waits_per_partner_max,
+        )
 
     # -- for whoever builds the site
 
@@ -75,23 +91,26 @@ class PartnerApi:
         base = self._settings.base_path
         deadline_s = self._settings.request_timeout_s
         waiting_s = self._settings.wait_s_max + _WAIT_MARGIN_S
-        for method, path, operation, seconds in (
-            ("POST", "/payments", self._create, deadline_s),
-            ("GET", "/payments/{paymentId}", self._retrieve, waiting_s),
-            ("POST", "/payments/{paymentId}/cancel", self._cancel, deadline_s),
+        for method, path, operation, scope, seconds in (
+            ("POST", "/payments", self._create, Scope.CREATE, deadline_s),
+            ("GET", "/payments", self._list, Scope.READ, deadline_s),
+            ("GET", "/payments/{paymentId}", self._retrieve, Scope.READ, waiting_s),
+            ("POST", "/payments/{paymentId}/cancel", self._cancel, Scope.WRITE, deadline_s),
         ):
-            router.add(method, base + path, self._enveloped(operation), deadline_s=seconds)
+            router.add(method, base + path, self._enveloped(operation, scope), deadline_s=seconds)
         router.add("GET", "/openapi/carrier-billing.yaml", _contract)
 
     def for_partner(
         self, operation: Callable[[flow.Partner, Request], Coroutine[Any, Any, Response]]
     ) -> Handler:
-        """A handler of another room's in this API's envelope: correlator, key, errors."""
+        """A handler of another room's in this API's envelope: correlator, key, errors. What other
+        rooms offer leads to charges, so a key must be allowed to create them.
+        """
 
         async def call(given: _Call) -> Response:
             return await operation(given.partner, given.request)
 
-        return self._enveloped(call)
+        return self._enveloped(call, Scope.CREATE)
 
     def taking(
         self,
@@ -104,7 +123,7 @@ class PartnerApi:
             wanted = read(model, _body(given.request))
             return await operation(given.partner, given.request, wanted)
 
-        return self._enveloped(call)
+        return self._enveloped(call, Scope.CREATE)
 
     def error(self, status: int, request: Request | None) -> Response:
         """The answer to what no handler saw, or what broke in one."""
@@ -125,19 +144,25 @@ class PartnerApi:
             body_size_max=settings.body_size_max,
             connections_max=settings.connections_max,
             connections_per_address_max=settings.connections_per_address_max,
-            trusted_addresses=frozenset(settings.trusted_proxies),
+            trusted_addresses=self._trusted,
         )
 
     # -- the envelope
 
-    def _enveloped(self, operation: _Operation) -> Callable[[Request], Any]:
+    def _enveloped(self, operation: _Operation, scope: Scope) -> Callable[[Request], Any]:
         async def handle(request: Request) -> Response:
             given = request.header_values(b"x-correlator")
             correlator = self._correlator(given[0] if len(given) == 1 else None)
+            partner = None
             try:
                 if len(given) > 1 or (given and given[0] and not _CORRELATOR.fullmatch(given[0])):
                     raise ApiError(Problem.INVALID_ARGUMENT, "x-correlator is malformed")
                 partner = await self._authenticate(request)
+                retry_after_s = self._shares.take(partner.partner_id)
+                if retry_after_s > 0:
+                    raise ApiError(Problem.TOO_MANY_REQUESTS, headers=_retry_after(retry_after_s))
+                if partner.scopes is not None and scope not in partner.scopes:
+                    raise ApiError(Problem.PERMISSION_DENIED)
                 answer = await operation(_Call(request, partner))
             except ApiError as error:
                 answer = error.answer()
@@ -145,7 +170,8 @@ class PartnerApi:
                 # Nothing is known to have happened; the same request again is harmless.
                 _log.warn("the store is not there for a request: {error}", error=error)
                 answer = Problem.UNAVAILABLE.answer(headers=_retry_after())
-            return self._close(answer, correlator)
+            notes = {} if partner is None else {"partner": partner.name}
+            return self._close(answer, correlator, notes)
 
         return handle
 
@@ -156,9 +182,12 @@ class PartnerApi:
         return self._new_correlator().encode("ascii")
 
     @staticmethod
-    def _close(answer: Response, correlator: bytes) -> Response:
+    def _close(
+        answer: Response, correlator: bytes, notes: Mapping[str, str] | None = None
+    ) -> Response:
         headers = [*answer.headers, (b"x-correlator", correlator), _NO_STORE]
-        return replace(answer, headers=headers)
+        notes = {"correlator": correlator.decode("ascii"), **(notes or {})}
+        return replace(answer, headers=headers, notes=notes)
 
     async def _authenticate(self, request: Request) -> flow.Partner:
         given = request.header(b"authorization")
@@ -167,7 +196,11 @@ class PartnerApi:
                 Problem.UNAUTHENTICATED, headers=[(b"WWW-Authenticate", b'Bearer realm="ppcd"')]
             )
         key = _BEARER.fullmatch(given)
-        partner = await self._requests.authenticate(key[1].decode("ascii")) if key else None
+        partner = None
+        if key is not None:
+            partner = await self._requests.authenticate(
+                key[1].decode("ascii"), address=client_address(request, self._trusted)
+            )
         if partner is None:
             challenge = b'Bearer realm="ppcd", error="invalid_token"'
             raise ApiError(Problem.UNAUTHENTICATED, headers=[(b"WWW-Authenticate", challenge)])
@@ -192,7 +225,8 @@ class PartnerApi:
                     "Unauthorized amount requested. The tariff's price is "
                     f"{to_decimal_text(price)} {price.currency}.",
                 )
-        match await self._requests.create(call.partner, order):
+        result = await self._requests.create(call.partner, order)
+        match result:
             case flow.Created(charge):
                 return self._created(charge)
             case flow.Replayed(charge):
@@ -216,6 +250,8 @@ class PartnerApi:
                 )
             case flow.NoFreeAddress():
                 raise ApiError(Problem.ANOTHER_SESSION)
+            case Spared():
+                raise _refusal(result)
             case flow.NotServed():
                 raise ApiError(Problem.IDENTIFIER_NOT_FOUND)
             case flow.Busy(retry_after_s):
@@ -231,10 +267,29 @@ class PartnerApi:
     async def _retrieve(self, call: _Call) -> Response:
         charge_id = _charge_id(call.request)
         wait_s = min(_wait(call.request), self._settings.wait_s_max)
-        charge = await self._requests.get(call.partner, charge_id, wait_s)
+        if wait_s > 0:
+            with self._shares.waiting(call.partner.partner_id) as may_wait:
+                charge = await self._requests.get(
+                    call.partner, charge_id, wait_s if may_wait else 0
+                )
+        else:
+            charge = await self._requests.get(call.partner, charge_id)
         if charge is None:
             raise ApiError(Problem.NOT_FOUND)
         return Response(200, [JSON_TYPE], payment_body(charge, self._settings))
+
+    async def _list(self, call: _Call) -> Response:
+        wanted = list_wanted(call.request)
+        page = await self._listings.find(
+            call.partner,
+            wanted.criteria,
+            offset=wanted.offset,
+            limit=wanted.per_page,
+            newest_first=wanted.newest_first,
+        )
+        if isinstance(page, TooMany):
+            raise ApiError(Problem.TOO_MANY_MATCHING_RECORDS)
+        return list_answer(page, wanted, self._settings)
 
     async def _cancel(self, call: _Call) -> Response:
         """Ends what nobody has answered. A reply that was faster wins, and the partner is told."""
@@ -260,6 +315,21 @@ class PartnerApi:
                 raise ApiError(Problem.NOT_FOUND)
             case other:
                 assert_never(other)
+
+
+def _refusal(spared: Spared) -> ApiError:
+    """What a partner is told when a subscriber is not to be asked."""
+    match spared.why:
+        case Why.BLOCKED:
+            return ApiError(Problem.PAYMENT_DENIED)
+        case Why.OPEN:
+            return ApiError(Problem.ANOTHER_SESSION)
+        case Why.HOUR | Why.DAY:
+            message = "This subscriber was asked too often of late."
+            headers = _retry_after(spared.retry_after_s)
+            return ApiError(Problem.TOO_MANY_REQUESTS, message, headers=headers)
+        case other:
+            assert_never(other)
 
 
 def _retry_after(seconds: float = _RETRY_AFTER_S) -> list[tuple[bytes, bytes]]:

@@ -23,12 +23,30 @@ class Problem(Enum):
     INVALID_CREDENTIAL = (400, "INVALID_CREDENTIAL", "Only Access token is supported")
     INVALID_TOKEN = (400, "INVALID_TOKEN", "Only bearer token is supported")
     INVALID_SINK = (400, "INVALID_SINK", "sink not valid for the specified protocol")
+    OUT_OF_RANGE = (400, "OUT_OF_RANGE", "Client specified an invalid range.")
+    INVALID_DATE_RANGE = (
+        400,
+        "CARRIER_BILLING.INVALID_DATE_RANGE",
+        "Client specified an invalid date range.",
+    )
+    TOO_MANY_MATCHING_RECORDS = (
+        400,
+        "CARRIER_BILLING.TOO_MANY_MATCHING_RECORDS",
+        "Too many matching records found. Specify additional/suitable criteria to limit the "
+        "number of records.",
+    )
     UNAUTHENTICATED = (
         401,
         "UNAUTHENTICATED",
         "Request not authenticated due to missing, invalid, or expired credentials. "
         "A new authentication is required.",
     )
+    PERMISSION_DENIED = (
+        403,
+        "PERMISSION_DENIED",
+        "Client does not have sufficient permissions to perform this action.",
+    )
+    PAYMENT_DENIED = (403, "CARRIER_BILLING.PAYMENT_DENIED", "Payment denied by business.")
     NOT_FOUND = (404, "NOT_FOUND", "The specified resource is not found.")
     IDENTIFIER_NOT_FOUND = (404, "IDENTIFIER_NOT_FOUND", "phoneNumber not found.")
     METHOD_NOT_ALLOWED = (

@@ -65,7 +65,7 @@ def order_of(
     Raises ApiError.
     """
     transaction = request.amount_transaction
-    sink = token = None
+    sink = token = expires_at = None
     if request.sink is not None:
         sink = read_sink(
             request.sink,
@@ -73,7 +73,7 @@ def order_of(
             hosts=frozenset(settings.sink_hosts),
         )
     if request.sink_credential is not None:
-        token = read_credential(request.sink_credential)
+        token, expires_at = read_credential(request.sink_credential)
     money = _money(request)
     if transaction.phone_number is None:
         raise ApiError(Problem.MISSING_IDENTIFIER)
@@ -89,6 +89,7 @@ def order_of(
         product_id=(meta.product_id or None) if meta else None,
         sink=sink,
         sink_token=token,
+        sink_token_expires_at=expires_at,
         document=document["amountTransaction"],
         fingerprint=fingerprint(document),
     )

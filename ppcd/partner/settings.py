@@ -39,7 +39,8 @@ class PartnerApiSettings(BaseModel):
         default=(),
         max_length=100,
         description="Addresses of proxies in front. The limit of connections per address does not "
-        "hold for them, for all partners come through them.",
+        "hold for them, for all partners come through them, and their X-Forwarded-For says where a "
+        "key is used from. An address that is no proxy's lets its user pretend any origin.",
     )
     headers_timeout_s: float = Field(
         default=10, gt=0, le=120, description="Seconds for a request's headers to arrive."
@@ -66,6 +67,21 @@ class PartnerApiSettings(BaseModel):
         ge=0,
         le=30,
         description="Seconds that `?wait=` waits at most. A proxy's read timeout must be longer.",
+    )
+    requests_per_s_max: float = Field(
+        default=200,
+        ge=0,
+        le=1_000_000,
+        description="Requests a second of one partner on this node, with two seconds' worth at "
+        "once; more get 429 with Retry-After. 0: no limit, and one partner's loop is everybody's "
+        "trouble.",
+    )
+    waits_per_partner_max: int = Field(
+        default=500,
+        ge=0,
+        le=100_000,
+        description="Requests of one partner that wait (`?wait=`) at the same time on this node; "
+        "more are answered at once, with the payment as it is.",
     )
     connections_max: int = Field(
         default=1000,

@@ -5,7 +5,7 @@ Every field of the contract and no other. Models are checked against the served 
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeVar
 
@@ -203,36 +203,45 @@ def read_sink(sink: str, *, http_hosts: frozenset[str], hosts: frozenset[str]) -
     return sink
 
 
-def read_credential(credential: dict[str, Any]) -> str:
-    """The bearer token to show to the sink. What is missing or mistyped is an invalid argument,
-    what is well formed and of another kind has errors of its own.
+def read_credential(credential: dict[str, Any]) -> tuple[str, datetime]:
+    """The bearer token to show to the sink, and until when. What is missing or mistyped is an
+    invalid argument, what is well formed and of another kind has errors of its own.
     """
     at = "sinkCredential"
     if read(_CredentialType, credential, at=at).credential_type != "ACCESSTOKEN":
         raise ApiError(Problem.INVALID_CREDENTIAL)
     token = read(_AccessToken, credential, at=at)
-    if not _is_rfc3339(token.access_token_expires_utc):
+    expires_at = rfc3339_time(token.access_token_expires_utc)
+    if expires_at is None:
         message = f"{at}.accessTokenExpiresUtc must be a date-time of RFC 3339 with time zone"
         raise ApiError(Problem.INVALID_ARGUMENT, message)
     if token.access_token_type.lower() != "bearer":
         raise ApiError(Problem.INVALID_TOKEN)
-    return token.access_token
+    return token.access_token, expires_at
 
 
 _RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 
 
-def _is_rfc3339(text: str) -> bool:
-    if not _RFC3339.fullmatch(text):
-        return False
+def rfc3339_time(text: str) -> datetime | None:
+    """The time that it says, in UTC; None for what is no date-time with a time zone. Digits beyond
+    microseconds are dropped, and a leap second is the second after.
+    """
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        return None
+    date_time, fraction, zone = found.groups()
+    leap = date_time.endswith(":60")
+    plain = (date_time[:-2] + "59" if leap else date_time).upper().replace(" ", "T")
+    zone = "+00:00" if zone in "Zz" else zone
     try:
-        datetime.fromisoformat(text[:19].upper().replace(" ", "T") + "+00:00")
-    except ValueError:
-        return False
-    return True
+        time = datetime.fromisoformat(f"{plain}{(fraction or '.0')[:7]:0<7}{zone}")
+        return time.astimezone(UTC) + timedelta(seconds=leap)
+    except (ValueError, OverflowError):
+        return None
 
 
 _LANGUAGES: Final = ("uk", "ru", "en")

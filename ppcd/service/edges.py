@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from ppcd.flow.listing import Listings
 from ppcd.http.exchange import Seen
 from ppcd.http.router import Router
 from ppcd.http.server import Site
@@ -37,7 +38,11 @@ class Edges:
             ready={"database": node.watch.store_problem, "links": node.watch.links_problem}
         )
         self._api = PartnerApi(
-            node.requests, settings.partner_api, new_correlator=lambda: str(uuid.uuid4())
+            node.requests,
+            settings.partner_api,
+            listings=Listings(lanes=node.lanes),
+            clock=self._reactor,
+            new_correlator=lambda: str(uuid.uuid4()),
         )
         router = Router()
         self._api.add_routes(router)
@@ -111,10 +116,12 @@ class Edges:
         metrics.http_requests.child(seen.route, str(seen.status)).add()
         metrics.http_request_seconds.child(seen.route).observe(seen.seconds)
         access.info(
-            "{method} {route} {status} in {milliseconds} ms from {peer}",
+            "{method} {route} {status} in {milliseconds} ms from {peer} ({partner}, {correlator})",
             method=seen.method,
             route=seen.route,
             status=seen.status,
             milliseconds=round(seen.seconds * 1000, 1),
             peer=seen.peer,
+            partner=seen.notes.get("partner", "-"),
+            correlator=seen.notes.get("correlator", "-"),
         )

@@ -1,6 +1,7 @@
 """What the configuration says now, in the words of the steps; replaced whole by a reload."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from ppcd.charge.money import Money, from_decimal
 from ppcd.charge.reading import Reader
@@ -10,6 +11,9 @@ from ppcd.config.sections import Route
 from ppcd.flow.reply import ReplyRules
 from ppcd.flow.request import ChargeRules, RouteRules
 from ppcd.store.rows import Address
+from ppcd.store.subscribers import Limits
+
+DAY_S: Final = 86_400
 
 
 class InForce:
@@ -21,17 +25,23 @@ class InForce:
 
     def apply(self, settings: Settings) -> None:
         """Put other settings in force."""
-        charges = settings.charges
+        charges, limits = settings.charges, settings.limits
         self.settings = settings
         self.charge_rules = ChargeRules(
             lifetime_s=charges.lifetime_s,
             debit_start_s=charges.debit_start_s,
             language=charges.language,
+            limits=Limits(
+                per_hour_max=limits.prompts_per_hour_max,
+                per_day_max=limits.prompts_per_day_max,
+                open_max=limits.open_max,
+            ),
         )
         self.reply_rules = ReplyRules(
             reader=Reader(settings.word_table()),
             reprompts_max=charges.reprompts_max,
             wrong_codes_max=charges.wrong_codes_max,
+            stop_blocks_s=limits.stop_blocks_days * DAY_S,
         )
         self._texts = _texts(settings)
         self._make_routes()

@@ -208,6 +208,7 @@ def _merged(old: Settings, new: Settings) -> Settings:
     return old.model_copy(
         update={
             "charges": new.charges,
+            "limits": new.limits,
             "texts": new.texts,
             "words": new.words,
             "log": new.log,

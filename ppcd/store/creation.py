@@ -5,11 +5,13 @@ texts, links and partners' wire formats.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ppcd.store.rows import (
+    ADDRESSES_MAX,
     Address,
     ChargeRow,
     Conflict,
@@ -19,6 +21,7 @@ from ppcd.store.rows import (
     awaiting_key,
 )
 from ppcd.store.sql import Cursor, columns
+from ppcd.store.subscribers import NO_LIMITS, Limits, Spared, spared
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Replayed:
     charge_id: int
 
 
-CreateResult = Created | Replayed | Conflict
+CreateResult = Created | Replayed | Conflict | Spared
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ _INSERT_WORK = """
 """
 
 _INSERT_TOKENS = """
-    INSERT INTO sink_token (charge_id, token) SELECT * FROM unnest(%s::bigint[], %s::text[])
+    INSERT INTO sink_token (charge_id, token, expires_at)
+    SELECT * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[])
 """
 
 
@@ -145,7 +149,12 @@ def _keys(new: NewCharge) -> list[_Key]:
 
 
 def create(
-    cur: Cursor, batch: Sequence[NewCharge], *, lease_s: float, repeat: bool = False
+    cur: Cursor,
+    batch: Sequence[NewCharge],
+    *,
+    lease_s: float,
+    limits: Limits = NO_LIMITS,
+    repeat: bool = False,
 ) -> list[CreateResult]:
     """Accept charges: facts, hold, `awaiting` and prompt job together.
 
@@ -157,8 +166,12 @@ def create(
     results: dict[int, CreateResult] = {}
     fresh = _take_keys(cur, batch, results)
     held = _read_held(cur, fresh, now)
+    waiting = Counter(key // ADDRESSES_MAX for key, use in held.items() if use.awaiting)
+    results |= spared(cur, fresh, limits, waiting=waiting, now=now)
     placed: list[tuple[NewCharge, Address, str | None]] = []
     for new in fresh:
+        if new.charge_id in results:
+            continue
         choice = choose_address(new, held)
         if choice is None:
             results[new.charge_id] = Conflict.NO_FREE_ADDRESS
@@ -322,9 +335,10 @@ def _insert(
     }
     cur.execute(_INSERT_CHARGES, values)
     cur.execute(_INSERT_WORK, values)
-    tokens = [(new.charge_id, new.sink_token) for new in charges if new.sink_token is not None]
-    if tokens:
-        cur.execute(_INSERT_TOKENS, [[t[0] for t in tokens], [t[1] for t in tokens]])
+    with_token = [new for new in charges if new.sink_token is not None]
+    if with_token:
+        names = ("charge_id", "sink_token", "sink_token_expires_at")
+        cur.execute(_INSERT_TOKENS, list(columns(with_token, names).values()))
 
 
 def _created(new: NewCharge, address: Address, code: str | None, now: datetime) -> Created:

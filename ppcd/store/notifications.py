@@ -35,7 +35,8 @@ class Due:
 
 _COLUMNS = """
     j.charge_id, j.sequence, j.attempts, extract(epoch FROM business_now() - j.first_at)::float8,
-    p.name, n.url, p.webhook_secret, p.webhook_secret_before, t.token, o.state, o.reason,
+    p.name, n.url, p.webhook_secret, p.webhook_secret_before,
+    CASE WHEN t.expires_at <= business_now() THEN NULL ELSE t.token END, o.state, o.reason,
     o.billing_reference, o.decided_at, n.made_at
 """
 

@@ -1,12 +1,13 @@
-"""Registers: partners, their keys and tariffs, reply addresses and pauses; edited by people.
+"""Registers: partners, their tariffs, reply addresses and pauses; edited by people.
 
-Owns that a key is stored only as a hash. Refuses to know how keys are made and shown.
+Refuses to know what partners' keys may do: that is `keys`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from ppcd.store.keys import add_key
 from ppcd.store.rows import ADDRESSES_MAX, Address
 from ppcd.store.sql import Cursor
 
@@ -74,24 +75,6 @@ def add_partner(
     return partner_id
 
 
-def add_key(cur: Cursor, *, partner_id: int, key_hash: bytes, label: str) -> None:
-    """Give a partner one more key."""
-    cur.execute(
-        "INSERT INTO partner_key (key_hash, partner_id, label) VALUES (%s, %s, %s)",
-        (key_hash, partner_id, label),
-    )
-
-
-def revoke_keys(cur: Cursor, *, partner_id: int, except_hash: bytes) -> int:
-    """Revoke all keys of a partner but one; how many."""
-    cur.execute(
-        """UPDATE partner_key SET revoked_at = business_now()
-            WHERE partner_id = %s AND key_hash <> %s AND revoked_at IS NULL""",
-        (partner_id, except_hash),
-    )
-    return cur.rowcount
-
-
 _PARTNER = "SELECT partner_id, name, merchant, language, webhook_url FROM partner "
 
 
@@ -106,22 +89,6 @@ def partner_named(cur: Cursor, name: str) -> PartnerRow:
     if row is None:
         raise Unknown(name)
     return PartnerRow(*row)
-
-
-_BY_KEY = """
-    SELECT k.key_hash, p.partner_id, p.name, p.merchant, p.language, p.webhook_url
-      FROM partner_key k JOIN partner p USING (partner_id)
-     WHERE k.key_hash = ANY(%s::bytea[]) AND k.revoked_at IS NULL AND p.closed_at IS NULL
-"""
-
-
-def partners_by_key(cur: Cursor, hashes: Sequence[bytes]) -> list[PartnerRow | None]:
-    """Whose keys these are, in their order; None for a key that opens nothing."""
-    found = {
-        bytes(row[0]): PartnerRow(*row[1:])
-        for row in cur.execute(_BY_KEY, [list(set(hashes))]).fetchall()
-    }
-    return [found.get(key_hash) for key_hash in hashes]
 
 
 def set_webhook(cur: Cursor, *, partner_id: int, url: str | None, secret: bytes | None) -> None:

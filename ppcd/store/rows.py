@@ -66,6 +66,8 @@ class NewCharge:
     sink: str | None
     sink_token: str | None
     document: str
+    #: The token is not shown to the sink from then on.
+    sink_token_expires_at: datetime | None = None
 
 
 class Conflict(StrEnum):

@@ -64,7 +64,11 @@ billing:
         insufficient: INSUFFICIENT_FUNDS
         barred: SERVICE_DENIED
         unknown: USER_UNKNOWN
-partner_api: {{listen: "127.0.0.1:{partner_port}", http_sink_hosts: ["127.0.0.1"]}}
+limits: {{prompts_per_hour_max: 0, prompts_per_day_max: 0, open_max: 0, stop_blocks_days: 0}}
+partner_api:
+  listen: "127.0.0.1:{partner_port}"
+  http_sink_hosts: ["127.0.0.1"]
+  requests_per_s_max: 0
 webhooks: {{http_hosts: ["127.0.0.1"], connections_per_host_max: 64}}
 operations: {{listen: "127.0.0.1:{operations_port}", socket: {socket}}}
 log: {{level: warn}}

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from ppcd.charge.rules import State
 from ppcd.checkout.site import Checkout
+from ppcd.flow.listing import Listings
 from ppcd.http.router import Router
 from ppcd.http.server import Site
 from ppcd.partner.api import PartnerApi
@@ -73,7 +74,13 @@ class World:
         for tariff in TARIFFS:
             store.run(registers.add_tariff, partner_id=store.partner_id, tariff=tariff)
         self.settings = PartnerApiSettings(**settings)
-        self.api = PartnerApi(self.steps.requests, self.settings, new_correlator=lambda: "x")
+        self.api = PartnerApi(
+            self.steps.requests,
+            self.settings,
+            listings=Listings(lanes=self.steps.runner),
+            clock=self.steps.clock,
+            new_correlator=lambda: "x",
+        )
         self.random = iter(count(store.number() << 40))
         self.checkout = Checkout(
             lanes=self.steps.runner,

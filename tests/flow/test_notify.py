@@ -1,5 +1,7 @@
 """The notify step: one id and one body until it is told, gone or dead."""
 
+from datetime import timedelta
+
 from ppcd.charge.rules import State
 from ppcd.flow.notify import GIVE_UP_S
 from ppcd.flow.ports import Delivered, Gone, TryLater
@@ -128,3 +130,17 @@ def test_jobs_can_be_given_back(world: World) -> None:
     now(world.notifications.release(keys))
     assert now(world.notifications.claim(10)) == keys
     assert Delivered(200).status == 200
+
+
+def test_an_expired_token_is_not_shown(world: World) -> None:
+    [(at,)] = world.store.query("SELECT business_now()")
+    charge = world.a_charge(
+        sink="https://sink.example/",
+        sink_token="t0ken",
+        sink_token_expires_at=at + timedelta(hours=1),
+    )
+    world.hear(world.an_mo(charge, "нет"))
+    world.store.ahead(3601)
+    world.pump()
+    assert world.notifier.events[-1].bearer is None
+    assert results(world, charge) == ["delivered"]

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 
+from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.reading import DEFAULT_WORDS, Reader
 from ppcd.charge.rules import State
 from ppcd.store.failures import Busy, Closing, NotApplied, OutcomeUnknown
 from ppcd.store.lanes import Immediate
+from ppcd.store.rows import ChargeRow
+from ppcd.store.subscribers import Spared, Why
 from tests.builders import POOL, Store
 from tests.flow.world import World, now
 
@@ -203,3 +206,71 @@ def test_other_words_hold_after_a_reload(world: World) -> None:
     world.replies._rules = lambda: changed
     world.hear(world.an_mo(other, "плачу"))
     assert world.state(other) is State.CONFIRMED
+
+
+# --- a subscriber's STOP
+
+
+def _stopping(world: World, days: int = 30) -> None:
+    rules = world.replies._rules()
+    world.replies._rules = lambda: replace(rules, stop_blocks_s=days * 86_400)
+
+
+def _blocks(world: World, charge: ChargeRow) -> int:
+    query = "SELECT count(*) FROM blocked_subscriber WHERE msisdn = %s AND why = 'stop'"
+    return int(world.store.query(query, charge.msisdn)[0][0])
+
+
+def test_a_stop_declines_and_blocks(world: World) -> None:
+    _stopping(world)
+    charge = world.a_charge()
+    world.answer(charge, "СТОП")
+    assert world.state(charge) is State.DECLINED
+    again = world.an_order(msisdn=Msisdn.from_digits(str(charge.msisdn)))
+    assert now(world.requests.create(world.partner, again)) == Spared(Why.BLOCKED)
+    assert world.counted("charges_spared", "blocked") == 1
+
+
+def test_a_no_does_not_block(world: World) -> None:
+    _stopping(world)
+    charge = world.a_charge()
+    world.answer(charge, "НЕТ")
+    assert _blocks(world, charge) == 0
+
+
+def test_a_stop_blocks_though_its_charge_has_ended(world: World) -> None:
+    _stopping(world)
+    charge = world.a_charge()
+    world.answer(charge, "НЕТ")
+    world.answer(charge, "STOP")
+    assert _blocks(world, charge) == 1
+
+
+def test_where_it_is_switched_off_a_stop_only_declines(world: World) -> None:
+    charge = world.a_charge()
+    world.answer(charge, "СТОП")
+    assert (world.state(charge), _blocks(world, charge)) == (State.DECLINED, 0)
+
+
+def test_nobody_is_blocked_over_a_link_that_is_not_trusted(world: World) -> None:
+    _stopping(world)
+    charge = world.a_charge()
+    assert world.hear(world.an_mo(charge, "СТОП", link="shady")) == [True]
+    assert world.hear(world.an_mo(charge, "СТОП", address="999")) == [True]
+    assert _blocks(world, charge) == 0
+
+
+def test_a_stop_that_could_not_be_kept_is_not_acknowledged(store: Store) -> None:
+    world = World(store)
+    _stopping(world)
+    charge = world.a_charge()
+    world.replies._block = Failing()  # type: ignore[assignment]
+    assert world.hear(world.an_mo(charge, "СТОП")) == [False]
+    assert world.state(charge) is State.AWAITING
+
+
+class Failing:
+    """A batcher whose database is away."""
+
+    def submit(self, batch: object) -> Deferred[None]:
+        return fail(NotApplied("down"))

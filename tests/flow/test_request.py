@@ -1,6 +1,5 @@
 """What partners ask: create, look up, wait, cancel, and whose key it is."""
 
-import hashlib
 from typing import Any
 
 import pytest
@@ -24,7 +23,6 @@ from ppcd.flow.request import (
     Partner,
     ReferenceTaken,
     Replayed,
-    Requests,
     RouteRules,
 )
 from ppcd.flow.waiting import WAITING_MAX
@@ -336,46 +334,3 @@ def test_a_cancel_is_told_what_became_of_the_charge(world: World) -> None:
     world.answer(denied)
     assert cancel(denied) == AlreadyConfirmed()
     assert now(world.requests.cancel(world.partner, 1)) == NotFound()
-
-
-# --- keys -------------------------------------------------------------------------------------
-
-
-def add_key(world: World, key: str) -> None:
-    world.store.run(
-        registers.add_key,
-        partner_id=world.store.partner_id,
-        key_hash=hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest(),
-        label="",
-    )
-
-
-def test_a_key_is_remembered_for_a_second(failing: tuple[World, Failing]) -> None:
-    world, runner = failing
-    key = f"key-{world.store.number()}"
-    assert now(world.requests.authenticate(key)) is None
-    add_key(world, key)
-    partner = now(world.requests.authenticate(key))
-    assert partner == world.partner
-    calls = runner.calls
-    world.store.query("UPDATE partner_key SET revoked_at = business_now()")
-    assert now(world.requests.authenticate(key)) == partner
-    assert runner.calls == calls
-    world.clock.advance(1)
-    assert now(world.requests.authenticate(key)) is None
-    assert now(world.requests.authenticate(key)) is None
-
-
-def test_a_strange_key_opens_nothing(world: World) -> None:
-    assert now(world.requests.authenticate("\ud800")) is None
-    assert now(world.requests.authenticate("")) is None
-
-
-def test_the_memory_of_keys_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ppcd.flow.request.KEYS_REMEMBERED_MAX", 2)
-    keys = [f"key-{world.store.number()}" for _ in range(5)]
-    for key in keys:
-        add_key(world, key)
-        assert now(world.requests.authenticate(key)) == world.partner
-    assert isinstance(world.requests, Requests)
-    assert len(world.requests._keys) <= 2

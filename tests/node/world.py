@@ -59,11 +59,15 @@ billing:
       not_processed_statuses: [503]
       reasons: {insufficient: INSUFFICIENT_FUNDS, barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
 charges: {lifetime_s: $lifetime_s, debit_start_s: $debit_start_s}
+limits: $limits
 partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: ["127.0.0.1"]}
 webhooks: {http_hosts: ["127.0.0.1"], timeout_s: 3}
 operations: {listen: "127.0.0.1:$operations_port", socket: $socket}
 $more
 """)
+
+
+NO_LIMITS = "{prompts_per_hour_max: 0, prompts_per_day_max: 0, open_max: 0, stop_blocks_days: 0}"
 
 
 def free_port() -> int:
@@ -226,6 +230,7 @@ class World:
         lifetime_s: int = 600,
         debit_start_s: int = 120,
         billing_timeout_s: float = 2,
+        limits: str = NO_LIMITS,
         more: str = "",
         node_program: list[str] | None = None,
     ) -> None:
@@ -236,6 +241,7 @@ class World:
             "lifetime_s": lifetime_s,
             "debit_start_s": debit_start_s,
             "billing_timeout_s": billing_timeout_s,
+            "limits": limits,
             "more": more,
         }
         self.smpp_port, self.smsc_port, self.billing_port = (free_port() for _ in range(3))

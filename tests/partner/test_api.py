@@ -1,5 +1,6 @@
 """Keys, correlators, retrievePayment, cancelPayment, and what happens when things break."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,14 @@ from ppcd.charge.debit import DenialReason
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
 from ppcd.http.exchange import CLIENT_GONE
+from ppcd.http.messages import Request
+from ppcd.partner.clients import client_address
+from ppcd.partner.scopes import Scope
+from ppcd.partner.shares import Shares
 from ppcd.store.failures import NotApplied, OutcomeUnknown
 from tests.conftest import Criticals
-from tests.partner.world import BASE, PAID_AT, PHONE, World
+from tests.http.peers import Peer
+from tests.partner.world import BASE, PAID_AT, PHONE, World, a_payment
 
 
 @pytest.fixture
@@ -31,6 +37,7 @@ def test_without_a_good_key_it_is_401(world: World, authorization: str | None) -
     headers = {} if authorization is None else {"Authorization": authorization}
     for method, path in (
         ("POST", "/payments"),
+        ("GET", "/payments"),
         ("GET", "/payments/1"),
         ("POST", "/payments/1/cancel"),
     ):
@@ -88,6 +95,68 @@ def test_two_correlators_are_refused(world: World) -> None:
         b"Authorization: Bearer demo-key\r\nX-Correlator: a\r\nX-Correlator: b\r\n\r\n"
     )
     assert world.peer.answer()[0] == 400
+
+
+# -- what a key may do, and from where
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [
+        (Scope.CREATE, {"create"}),
+        (Scope.READ, {"read", "list"}),
+        (Scope.WRITE, {"cancel"}),
+        (None, {"create", "read", "list", "cancel"}),
+    ],
+)
+def test_a_key_does_what_its_scopes_say(
+    world: World, scope: Scope | None, allowed: set[str]
+) -> None:
+    path = f"{BASE}/payments/{world.created()}"
+    narrow = replace(world.requests.shop, scopes=None if scope is None else frozenset({scope}))
+    world.requests.keys["narrow"] = narrow
+    world.requests.charges = {
+        charge_id: (narrow, view) for charge_id, (_, view) in world.requests.charges.items()
+    }
+    got = {
+        "create": world.create(a_payment(correlator="c-2"), key="narrow"),
+        "read": world.ask("GET", path, key="narrow"),
+        "list": world.ask("GET", f"{BASE}/payments", key="narrow"),
+        "cancel": world.ask("POST", f"{path}/cancel", {"phoneNumber": PHONE}, key="narrow"),
+    }
+    for what, answer in got.items():
+        if what in allowed:
+            assert answer.status < 300, what
+        else:
+            assert (answer.status, answer.code) == (403, "PERMISSION_DENIED"), what
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "address"),
+    [
+        ((), None, "192.0.2.1"),
+        ((), "198.51.100.7", "192.0.2.1"),  # anybody can write that
+        (("192.0.2.1",), "198.51.100.7", "198.51.100.7"),
+        (("192.0.2.1",), "203.0.113.9, 198.51.100.7", "198.51.100.7"),
+        (("192.0.2.1", "10.0.0.2"), "198.51.100.7, 10.0.0.2", "198.51.100.7"),
+        (("192.0.2.1",), "2001:DB8::1", "2001:db8::1"),
+        (("192.0.2.1",), "::ffff:198.51.100.7", "198.51.100.7"),
+        (("192.0.2.1", "10.0.0.2"), "10.0.0.2", "192.0.2.1"),
+        (("192.0.2.1",), None, ""),
+        (("192.0.2.1",), "198.51.100.7, unknown", ""),
+    ],
+)
+def test_only_a_trusted_proxy_says_who_called_it(
+    trusted: tuple[str, ...], forwarded: str | None, address: str
+) -> None:
+    headers = [] if forwarded is None else [(b"x-forwarded-for", forwarded.encode())]
+    request = Request("GET", "/", "", headers, b"", peer="192.0.2.1")
+    assert client_address(request, frozenset(trusted)) == address
+
+
+def test_the_address_goes_with_the_key(world: World) -> None:
+    world.create()
+    assert world.requests.addresses == [world.seen[-1].peer]
 
 
 # -- retrievePayment
@@ -217,6 +286,90 @@ def test_a_client_that_stops_waiting_is_forgotten(world: World) -> None:
     assert world.seen[-1].status == CLIENT_GONE
 
 
+# -- what one partner may take
+
+
+def _read(world: World, key: str = "demo-key") -> Any:
+    return world.ask("GET", f"{BASE}/payments/1", key=key)
+
+
+def test_a_partner_that_asks_too_fast_is_told_when_to_come_back() -> None:
+    world = World(requests_per_s_max=0.5)
+    assert _read(world).status == 404
+    got = _read(world)
+    assert (got.status, got.code) == (429, "TOO_MANY_REQUESTS")
+    assert got.headers["retry-after"] == "2"
+    assert _read(world, "other-key").status == 404, "the others are not in it"
+    world.clock.advance(2)
+    assert _read(world).status == 404
+    assert _read(world).status == 429
+
+
+def test_who_was_quiet_may_send_some_at_once() -> None:
+    world = World(requests_per_s_max=3)
+    for _ in range(2):
+        assert [_read(world).status for _ in range(7)] == [404] * 6 + [429]
+        world.clock.advance(10)
+
+
+def test_without_a_limit_there_is_none() -> None:
+    world = World(requests_per_s_max=0)
+    assert {_read(world).status for _ in range(50)} == {404}
+
+
+def test_a_clock_that_is_set_back_gives_nothing_and_takes_nothing() -> None:
+    world = World()
+    shares = Shares(world.clock, requests_per_s=1, waiting_max=1)
+    assert [shares.take(1), shares.take(1)] == [0, 0]
+    world.clock.rightNow = -100.0
+    assert shares.take(1) == 1
+
+
+def test_too_many_waiting_are_answered_at_once() -> None:
+    world = World(waits_per_partner_max=1)
+    charge_id = world.created()
+    path = f"{BASE}/payments/{charge_id}?wait=30"
+    world.requests.waiting = Deferred()
+    world.sends("GET", path)
+    second = Peer(world.site)
+    second.sends(
+        f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer demo-key\r\n\r\n".encode()
+    )
+    assert second.answer()[0] == 200
+    assert world.requests.waits == [30, 0]
+    world.requests.waiting.callback(None)
+    assert world.peer.answer()[0] == 200
+    assert world.ask("GET", path).status == 200
+    assert world.requests.waits[-1] == 30
+
+
+def test_a_waiter_that_went_away_counts_no_more() -> None:
+    world = World(waits_per_partner_max=1)
+    path = f"{BASE}/payments/{world.created()}?wait=30"
+    world.requests.waiting = Deferred()
+    world.sends("GET", path)
+    world.peer.hangs_up()
+    world.peer = Peer(world.site)
+    world.requests.waiting = None
+    assert world.ask("GET", path).status == 200
+    assert world.requests.waits == [30, 30]
+
+
+# -- what the access log is told
+
+
+def test_the_access_log_has_partner_and_correlator(world: World) -> None:
+    headers = {"x-correlator": "c-1"}
+    world.create(headers=headers)
+    world.create(headers=headers, key="wrong")
+    world.ask("GET", "/nowhere", headers=headers)
+    assert [dict(seen.notes) for seen in world.seen] == [
+        {"correlator": "c-1", "partner": "shop"},
+        {"correlator": "c-1"},
+        {"correlator": "c-1"},
+    ]
+
+
 # -- cancelPayment
 
 
@@ -309,7 +462,7 @@ def test_a_bug_is_500_without_its_story(world: World, criticals: Criticals) -> N
 @pytest.mark.parametrize(
     ("method", "path", "status", "allow"),
     [
-        ("GET", "/payments", 405, "options, post"),
+        ("PUT", "/payments", 405, "get, head, options, post"),
         ("DELETE", "/payments/1", 405, "get, head, options"),
         ("GET", "/payments/1/cancel", 405, "options, post"),
         ("POST", "/payments/1/confirm", 404, None),

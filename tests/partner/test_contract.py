@@ -1,6 +1,7 @@
 """The file that we serve says what we do: routes, models, statuses, bodies."""
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -17,7 +18,9 @@ from ppcd.flow import request as flow
 from ppcd.partner import wire
 from ppcd.partner.errors import Problem
 from ppcd.partner.payments import STATUS
+from ppcd.partner.scopes import Scope
 from ppcd.store.failures import NotApplied
+from ppcd.store.subscribers import Spared, Why
 from tests.partner.test_events import an_event
 from tests.partner.world import BASE, PAID_AT, PHONE, Got, World, a_payment
 
@@ -28,6 +31,9 @@ OPERATIONS = {
     for path, methods in CONTRACT["paths"].items()
     for method, operation in methods.items()
 }
+
+
+_LISTS = ("X-Total-Count", "Content-Last-Key")
 
 
 def _resolved(value: Any) -> Any:
@@ -49,7 +55,14 @@ def _check_answer(operation_id: str, got: Got) -> None:
     assert str(got.status) in operation["responses"], f"{got.status} is not documented"
     response = _resolved(operation["responses"][str(got.status)])
     for name in response["headers"]:
-        if name in ("x-correlator", "Location", "WWW-Authenticate", "Retry-After", "Allow"):
+        if name in (
+            "x-correlator",
+            "Location",
+            "WWW-Authenticate",
+            "Retry-After",
+            "Allow",
+            *_LISTS,
+        ):
             assert name.lower() in got.headers, name
     if "content" in response:
         assert got.headers["content-type"] == "application/json"
@@ -151,6 +164,7 @@ def test_answers_to_create_are_the_contracts() -> None:
         flow.ReferenceTaken(),
         flow.NoFreeAddress(),
         flow.NotServed(),
+        *(Spared(why, 60) for why in Why),
         flow.Busy(1),
     ):
         world.requests.create_result = result
@@ -193,6 +207,30 @@ def test_answers_to_retrieve_are_the_contracts() -> None:
     for path, key in (("1", "demo-key"), ("1?wait=x", "demo-key"), ("1", None)):
         got = world.ask("GET", f"{BASE}/payments/{path}", key=key)
         _check_answer("retrievePayment", got)
+
+
+def test_answers_to_lists_are_the_contracts() -> None:
+    world = World()
+    world.created(sink="https://a.example/")
+    for query in ("", "?page=7", "?page=0", "?page=x", "?paymentCreationDate.gte=x"):
+        _check_answer("retrievePayments", world.ask("GET", f"{BASE}/payments{query}"))
+    world.listings.too_many = True
+    _check_answer("retrievePayments", world.ask("GET", f"{BASE}/payments"))
+    _check_answer("retrievePayments", world.ask("GET", f"{BASE}/payments", key=None))
+
+
+def test_a_missing_scope_is_answered_as_the_contract_says() -> None:
+    world = World()
+    world.requests.keys["none"] = replace(world.requests.shop, scopes=frozenset())
+    for operation_id, (method, path, _) in OPERATIONS.items():
+        got = world.ask(method, BASE + path.replace("{paymentId}", "1"), key="none")
+        assert got.code == "PERMISSION_DENIED"
+        _check_answer(operation_id, got)
+
+
+def test_every_scope_is_in_the_contract() -> None:
+    said = CONTRACT["components"]["securitySchemes"]["partnerKey"]["description"]
+    assert all(f"`{scope}`" in said for scope in Scope)
 
 
 def test_answers_to_cancel_are_the_contracts() -> None:

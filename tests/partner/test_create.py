@@ -1,6 +1,7 @@
 """createPayment: what is taken, what is refused and in which words."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from ppcd.charge.money import Money
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
+from ppcd.store.subscribers import Spared, Why
 from tests.partner.world import BASE, PAID_AT, PHONE, World, a_payment
 
 
@@ -59,6 +61,7 @@ def test_what_flow_is_asked_for(world: World) -> None:
     assert order.product_id == "gold-250"
     assert order.sink == "https://shop.example/hook"
     assert order.sink_token == "tok-en"
+    assert order.sink_token_expires_at == datetime(2026, 12, 1, tzinfo=UTC)
     assert len(order.fingerprint) == 32
 
 
@@ -412,3 +415,25 @@ def test_what_is_no_bearer_token_for_the_sink(
         assert got.message == messages[code]
     else:
         assert "sinkCredential" in got.message
+
+
+# -- subscribers who are spared
+
+
+@pytest.mark.parametrize(
+    ("why", "status", "code", "retry_after"),
+    [
+        (Why.BLOCKED, 403, "CARRIER_BILLING.PAYMENT_DENIED", None),
+        (Why.OPEN, 409, "ALREADY_EXISTS", None),
+        (Why.HOUR, 429, "TOO_MANY_REQUESTS", "91"),
+        (Why.DAY, 429, "TOO_MANY_REQUESTS", "91"),
+    ],
+)
+def test_a_subscriber_who_is_spared_is_an_error(
+    why: Why, status: int, code: str, retry_after: str | None
+) -> None:
+    world = World()
+    world.requests.create_result = Spared(why, 90.2)
+    got = world.create()
+    assert (got.status, got.code) == (status, code)
+    assert got.headers.get("retry-after") == retry_after

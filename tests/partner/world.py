@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from ppcd.charge.debit import DenialReason
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
+from ppcd.flow.listing import Criteria, Page, TooMany
 from ppcd.http.exchange import Seen
 from ppcd.http.router import Router
 from ppcd.http.server import Site
@@ -40,11 +41,13 @@ class FakeRequests:
         self.cancel_result: Any = flow.Cancelled()
         self.cancelled: list[int] = []
         self.waits: list[float] = []
+        self.addresses: list[str] = []
         self.waiting: Deferred[None] | None = None
         self.failure: Exception | None = None
         self._by_correlator: dict[str, tuple[int, bytes]] = {}
 
-    async def authenticate(self, key: str) -> flow.Partner | None:
+    async def authenticate(self, key: str, *, address: str = "") -> flow.Partner | None:
+        self.addresses.append(address)
         return self.keys.get(key)
 
     async def tariff(self, partner: flow.Partner, product_id: str) -> TariffRow | None:
@@ -90,6 +93,31 @@ class FakeRequests:
         self.charges[charge_id] = owner, replace(view, state=state, reason=reason, **more)
 
 
+class FakeListings:
+    """Pages as asked for; the criteria are kept for the test to look at."""
+
+    def __init__(self, requests: FakeRequests) -> None:
+        self._requests = requests
+        self.asked: list[Criteria] = []
+        self.too_many = False
+
+    async def find(
+        self,
+        partner: flow.Partner,
+        criteria: Criteria,
+        *,
+        offset: int,
+        limit: int,
+        newest_first: bool,
+    ) -> Page | TooMany:
+        self.asked.append(criteria)
+        if self.too_many:
+            return TooMany()
+        found = [view for owner, view in self._requests.charges.values() if owner == partner]
+        found.sort(key=lambda view: view.charge_id, reverse=newest_first)
+        return Page(found[offset : offset + limit], len(found))
+
+
 class Got:
     """An answer, read."""
 
@@ -118,7 +146,14 @@ class World:
         self.requests = FakeRequests()
         self.settings = PartnerApiSettings(**settings)
         self.seen: list[Seen] = []
-        self.api = PartnerApi(self.requests, self.settings, new_correlator=lambda: "made-by-ppcd")
+        self.listings = FakeListings(self.requests)
+        self.api = PartnerApi(
+            self.requests,
+            self.settings,
+            listings=self.listings,
+            clock=self.clock,
+            new_correlator=lambda: "made-by-ppcd",
+        )
         self.router = Router()
         self.api.add_routes(self.router)
         self.site = Site(

@@ -1,6 +1,7 @@
 """Notifications: told at least once under one key, or kept as dead."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from ppcd.charge.rules import State
 from ppcd.store import notifications, registers
@@ -107,3 +108,20 @@ def test_a_claim_takes_the_oldest_and_no_more_than_it_may(store: Store) -> None:
     store.ahead(100)
     assert claim(store, limit=1) == [key(first)]
     assert len(claim(store)) == 1
+
+
+def test_a_token_is_shown_until_it_expires_and_the_end_is_told_all_the_same(store: Store) -> None:
+    now = store.query("SELECT business_now()")[0][0]
+    charge = store.a_charge(
+        State.CANCELLED,
+        sink="https://s.example/",
+        sink_token="t0ken",
+        sink_token_expires_at=now + timedelta(hours=1),
+    )
+    [due] = load(store, charge)
+    assert due is not None
+    assert due.token == "t0ken"
+    store.ahead(3601)
+    [due] = load(store, charge)
+    assert due is not None
+    assert due.token is None

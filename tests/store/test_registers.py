@@ -23,30 +23,6 @@ def test_a_name_is_taken_once(store: Store) -> None:
         store.a_partner(store.partner)
 
 
-def test_a_key_opens_until_it_is_revoked(store: Store) -> None:
-    first, second, unknown = store.partner.encode().ljust(32, b"."), b"2" * 32, b"3" * 32
-    second = f"2-{store.number()}".encode().ljust(32, b".")
-    store.run(registers.add_key, partner_id=store.partner_id, key_hash=second, label="new")
-    by_key = [second, unknown, first, second]
-    found = store.run(registers.partners_by_key, by_key)
-    assert [row and row.partner_id for row in found] == [
-        *(store.partner_id, None),
-        *(store.partner_id, store.partner_id),
-    ]
-    revoke = {"partner_id": store.partner_id, "except_hash": second}
-    assert store.run(registers.revoke_keys, **revoke) == 1
-    assert store.run(registers.revoke_keys, **revoke) == 0
-    assert store.run(registers.partners_by_key, [first]) == [None]
-
-
-def test_a_closed_partners_keys_open_nothing(store: Store) -> None:
-    store.query(
-        "UPDATE partner SET closed_at = business_now() WHERE partner_id = %s", store.partner_id
-    )
-    key = store.partner.encode().ljust(32, b".")
-    assert store.run(registers.partners_by_key, [key]) == [None]
-
-
 def test_a_webhooks_address_changes_with_or_without_its_secret(store: Store) -> None:
     store.run(
         registers.set_webhook, partner_id=store.partner_id, url="https://x.example/", secret=None

@@ -1,0 +1,76 @@
+"""Two running nodes on one database: what is revoked, blocked or used up on one is so on both."""
+
+import json
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from tests.node.world import World, a_world, wait_for
+
+PHONES = count(380970200001)
+LIMITS = "{prompts_per_hour_max: 2, prompts_per_day_max: 10, open_max: 1, stop_blocks_days: 30}"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with a_world(tmp_path_factory.mktemp("abuse"), limits=LIMITS) as world:
+        world.add_node().start()
+        yield world
+
+
+@pytest.fixture
+def phone() -> str:
+    return str(next(PHONES))
+
+
+def test_a_key_that_is_revoked_is_dead_at_once_on_all_nodes(world: World) -> None:
+    command = ("partner", "add-key", "gamex", "--label", "web", "--json")
+    added = json.loads(world.node.run_command(*command, "--scope", "carrier-billing:payments:read"))
+    headers = {"Authorization": f"Bearer {added['key']}"}
+    for node in world.nodes:
+        assert node.api("GET", "", headers=headers).status == 200
+        assert node.api("POST", "", {}, headers=headers).json["code"] == "PERMISSION_DENIED"
+    world.node.run_command("partner", "revoke-key", "gamex", str(added["key_id"]))
+    for node in world.nodes:
+        assert node.api("GET", "", headers=headers).status == 401
+
+
+def test_a_phone_is_not_bombed_through_whatever_node(world: World, phone: str) -> None:
+    one, two = world.nodes
+    first = one.prompted(phone, "abuse-1")
+    assert two.create(phone, "abuse-2").json["code"] == "ALREADY_EXISTS"
+    world.reply(phone, "НЕТ")
+    assert one.payment(first, wait_s=20)["denialReason"] == "USER_DECLINED"
+    second = two.prompted(phone, "abuse-3")
+    world.reply(phone, "НЕТ")
+    assert two.payment(second, wait_s=20)["denialReason"] == "USER_DECLINED"
+    over = one.create(phone, "abuse-4")
+    assert (over.status, over.json["code"]) == (429, "TOO_MANY_REQUESTS")
+    assert 'ppcd_charges_spared_total{why="hour"} 1' in one.metrics()
+    assert len(world.messages(phone)) == 2
+
+
+def test_a_stop_lasts_on_all_nodes_until_somebody_ends_it(world: World, phone: str) -> None:
+    one, two = world.nodes
+    payment = one.prompted(phone, "stop-1")
+    world.reply(phone, "СТОП")
+    assert one.payment(payment, wait_s=20)["denialReason"] == "USER_DECLINED"
+    for node in world.nodes:
+        denied = node.create(phone, f"stop-{node.name}")
+        assert (denied.status, denied.json["code"]) == (403, "CARRIER_BILLING.PAYMENT_DENIED")
+    shown = json.loads(one.run_command("subscriber", "show", phone, "--json"))
+    assert (shown["why"], shown["charges_last_hour"]) == ("stop", 1)
+    one.run_command("subscriber", "unblock", phone)
+    assert two.create(phone, "stop-3").status == 201
+
+
+def test_the_access_log_names_partner_and_correlator(world: World) -> None:
+    world.node.api("GET", "", headers={"x-correlator": "asked-about"})
+    wait_for(
+        "the line",
+        lambda: any(
+            (e.get("correlator"), e.get("partner")) == ("asked-about", "gamex")
+            for e in world.node.log()
+        ),
+    )

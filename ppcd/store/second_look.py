@@ -5,8 +5,9 @@ What a reply does in its situation is the domain's `consequence`; here it is car
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ppcd.charge.consequence import Effect, Situation, consequence
 from ppcd.charge.reading import Verdict
@@ -93,6 +94,15 @@ _NOTICE_JOBS = """
 class _Seen(NamedTuple):
     charge_id: int
     situation: Situation
+
+
+class _Notice(NamedTuple):
+    charge_id: int
+    prompt_no: int
+    kind: str
+    code: str | None
+    key: int | None
+    give_up_at: datetime
 
 
 def look_again(
@@ -214,7 +224,7 @@ class _Work:
     def _with(self, *effects: Effect) -> list[NewReply]:
         return [r for r in self._batch if self._effects[r.reply_id] in effects]
 
-    def _count(self) -> dict[int, tuple[object, ...]]:
+    def _count(self) -> dict[int, tuple[Any, ...]]:
         """Count questions and wrong codes in `awaiting`: by reply_id, what a re-prompt needs.
 
         A wrong code is counted even when all the questions have been asked; then nothing is sent.
@@ -225,41 +235,53 @@ class _Work:
         self._cur.execute(
             _COUNT,
             {
-                "key": [r.key for r in asked],
-                "charge_id": [self._charges[r.reply_id] for r in asked],
-                "asked": [int(r.reply_id in self._may_ask) for r in asked],
-                "wrong": [int(self._effects[r.reply_id] is Effect.WRONG_CODE) for r in asked],
+                "key": integers(r.key for r in asked),
+                "charge_id": integers(self._charges[r.reply_id] for r in asked),
+                "asked": integers(int(r.reply_id in self._may_ask) for r in asked),
+                "wrong": integers(
+                    int(self._effects[r.reply_id] is Effect.WRONG_CODE) for r in asked
+                ),
             },
         )
         counted = {row[0]: row for row in self._cur.fetchall()}
         return {r.reply_id: counted[r.key] for r in asked if r.reply_id in self._may_ask}
 
-    def _notices(self, counted: dict[int, tuple[object, ...]]) -> dict[int, PromptKey]:
+    def _notices(self, counted: dict[int, tuple[Any, ...]]) -> dict[int, PromptKey]:
         """Insert the texts to be sent; by reply_id, the job's key."""
-        jobs: dict[int, tuple[object, ...]] = {}
+        jobs: dict[int, _Notice] = {}
         for reply_id, (key, charge_id, reprompts, code, expires_at) in counted.items():
             kind = "reprompt" if code is None else "reprompt_code"
-            jobs[reply_id] = (charge_id, reprompts, kind, code, key, expires_at)
+            jobs[reply_id] = _Notice(charge_id, reprompts, kind, code, key, expires_at)
         late = self._with(Effect.LATE_YES, Effect.LATE_NO)
         if late:
-            row = self._cur.execute("SELECT business_now() + interval '1 day'").fetchone()
-            tomorrow = row[0] if row else None
+            [(tomorrow,)] = self._cur.execute("SELECT business_now() + interval '1 day'")
             for reply in late:
                 yes = self._effects[reply.reply_id] is Effect.LATE_YES
                 number = PromptNo.LATE_YES if yes else PromptNo.LATE_NO
                 kind = "late_yes" if yes else "late_no"
-                charge_id = self._charges[reply.reply_id]
-                jobs[reply.reply_id] = (charge_id, number, kind, None, reply.key, tomorrow)
+                charge = self._charges[reply.reply_id]
+                assert charge is not None, "late for a charge"
+                jobs[reply.reply_id] = _Notice(charge, number, kind, None, reply.key, tomorrow)
         if not jobs:
             return {}
-        names = ("charge_id", "prompt_no", "kind", "code", "key", "give_up_at")
-        values = {name: [job[i] for job in jobs.values()] for i, name in enumerate(names)}
-        self._cur.execute(_NOTICE_JOBS, values | {"lease_s": self._lease_s})
+        notices = jobs.values()
+        self._cur.execute(
+            _NOTICE_JOBS,
+            {
+                "charge_id": integers(n.charge_id for n in notices),
+                "prompt_no": integers(n.prompt_no for n in notices),
+                "kind": texts(n.kind for n in notices),
+                "code": texts(n.code for n in notices),
+                "key": integers(n.key for n in notices),
+                "give_up_at": texts(n.give_up_at.isoformat() for n in notices),
+                "lease_s": self._lease_s,
+            },
+        )
         made = set(self._cur.fetchall())
         return {
-            reply_id: PromptKey(int(str(job[0])), int(str(job[1])))
+            reply_id: PromptKey(job.charge_id, job.prompt_no)
             for reply_id, job in jobs.items()
-            if (job[0], job[1]) in made and self._lease_s > 0
+            if (job.charge_id, job.prompt_no) in made and self._lease_s > 0
         }
 
     def _decline(self) -> dict[int, WebhookKey]:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from operator import attrgetter
+from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ppcd.charge.consequence import Effect
@@ -98,27 +100,38 @@ class Replies:
 
         False: the store could not say so in time; the SMSC must send it again.
         """
-        settled: dict[int, Settled] = {}
-        new: list[NewReply] = []
         try:
             await self._ids.ensure(len(batch))
             new, clear = self._read(batch, self._ids.take(len(batch)))
             self._count(new)
             await self._block_who_said_stop(clear)
-            done = await self._confirm.submit(clear)
-            settled = {r.reply_id: s for r, s in zip(clear, done, strict=True) if s is not None}
-            self._hand_on(settled.values())
-            rest = [r for r in new if r.reply_id not in settled]
-            looked = await self._look_again.submit(rest)
-            self._hand_on(looked)
-            settled |= zip((r.reply_id for r in rest), looked, strict=True)
         except StoreError as exc:
-            log.warn(
-                "{count} replies are not acknowledged, the SMSC is to send them again: {why}",
-                count=len(batch) - len(settled),
-                why=str(exc),
-            )
-        return [r.reply_id in settled for r in new] or [False] * len(batch)
+            _not_acknowledged(len(batch), exc)
+            return [False] * len(batch)
+        # What can't decide a charge is looked at while the clear ones are confirmed: its answers
+        # go out in the same write, and must not wait for two commits where one will do.
+        first = {reply.reply_id for reply in clear}
+        others = [reply for reply in new if reply.reply_id not in first]
+        looking = Deferred.fromCoroutine(self._settle(self._look_again, others))
+        settled = await self._settle(self._confirm, clear)
+        if settled is not None:
+            rest = [reply for reply in clear if reply.reply_id not in settled]
+            settled |= await self._settle(self._look_again, rest) or {}
+        known = {**(settled or {}), **(await looking or {})}
+        return [reply.reply_id in known for reply in new]
+
+    async def _settle(
+        self, batcher: Batcher[NewReply, Any], batch: Sequence[NewReply]
+    ) -> dict[int, Settled] | None:
+        """What was settled of these, by reply_id, and handed on; None: nobody knows in time."""
+        try:
+            done = await batcher.submit(batch)
+        except StoreError as exc:
+            _not_acknowledged(len(batch), exc)
+            return None
+        settled = {r.reply_id: s for r, s in zip(batch, done, strict=True) if s is not None}
+        self._hand_on(settled.values())
+        return settled
 
     def _read(
         self, batch: Sequence[Mo], ids: Sequence[int]
@@ -209,6 +222,14 @@ class Replies:
                 self._metrics.charges.child("confirmed").add(count)
             elif effect in (Effect.DECLINED, Effect.CODES_USED_UP):
                 self._metrics.charges.child("declined").add(count)
+
+
+def _not_acknowledged(count: int, why: StoreError) -> None:
+    log.warn(
+        "{count} replies are not acknowledged, the SMSC is to send them again: {why}",
+        count=count,
+        why=str(why),
+    )
 
 
 def _key_of(reply: NewReply) -> int:

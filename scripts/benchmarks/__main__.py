@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ def main() -> int:
             f"there is no benchmark {args.name!r}; there are: {', '.join(there)}", file=sys.stderr
         )
         return 2
+    # Told to stop, it ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     figures: list[dict[str, Any]] = importlib.import_module(f"benchmarks.{args.name}").run(
         args.quick
     )

@@ -263,6 +263,8 @@ class StoreMachine(RuleBasedStateMachine):
         Two nodes may each record one for the same attempt: the node that made it, and the one that
         took the job over and says that it doesn't know.
         """
+        if charge.state is State.CONFIRMED:
+            return  # all its attempts were not sent: what never left has no other answer
         if charge.attempts:
             self._answer(charge, max(1, charge.attempts - which), answer)
 

@@ -73,10 +73,10 @@ class Abilities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DebitOrder:
-    """One attempt at one charge's only debit."""
+class Order:
+    """One attempt at moving one charge's money. What is to be done with it, its subclass says."""
 
-    key: str  #: the same for every attempt: it comes from the charge, never from the attempt
+    key: str  #: the same for every attempt: it comes from what is asked for, never from the attempt
     charge_id: int
     attempt: int
     msisdn: Msisdn
@@ -84,6 +84,11 @@ class DebitOrder:
     merchant: str
     description: str
     repeat: bool  #: an earlier attempt may have reached billing (Diameter: the T flag)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebitOrder(Order):
+    """One attempt at one charge's only debit; the key is the charge's id."""
 
 
 @dataclass(frozen=True, slots=True)

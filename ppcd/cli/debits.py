@@ -15,7 +15,7 @@ from ppcd.cli.database import Database
 from ppcd.cli.failure import USAGE, Failed
 from ppcd.cli.output import print_json, print_table
 from ppcd.config import Settings
-from ppcd.flow.debit import SEND_WITHIN_S
+from ppcd.flow.attempts import SEND_WITHIN_S
 from ppcd.store import history, resolutions
 from ppcd.store.debits import Next
 from ppcd.store.resolutions import Obstacle, OpenDebit, Resolution, Unresolved, Which

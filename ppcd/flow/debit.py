@@ -4,9 +4,7 @@ Owns that one charge has one debit whatever times out, crashes or repeats. Refus
 billing system is spoken to; what may be done about a doubt is the domain's `resolve_doubt`.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -19,16 +17,24 @@ from ppcd.charge.debit import (
     Denied,
     Doubt,
     NextStep,
-    NotFound,
     NotSent,
     QueryAnswer,
-    Unknown,
     judge,
-    resolve_doubt,
 )
 from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import Event
+from ppcd.flow.attempts import (
+    SEND_WITHIN_S,
+    DoubtAge,
+    answered,
+    ask,
+    kept,
+    left_open,
+    pause_s,
+    quiet_before,
+    told,
+)
 from ppcd.flow.ends import hand_on
 from ppcd.flow.keeping import keep
 from ppcd.flow.ports import LEASE_S, RUN_LEASE_S, Adapter, Offers
@@ -41,23 +47,7 @@ from ppcd.store.rows import DebitJob, Ended
 
 log = Logger(namespace="ppcd.flow.debit")
 
-#: An intent is good for this long: a node that was paused must not send an old one. Quiet periods
-#: count from its end.
-SEND_WITHIN_S: Final = 5.0
-#: Billing was not reached: pauses before the next attempts, the last one again and again.
-NOT_SENT_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)
-
-_UNHOLDABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _PLANS: Final = {Doubt.AGAIN: "debit", Doubt.ASK: "query", Doubt.REVIEW: "review"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    """What is known of a doubt when a decision is due: ages in seconds."""
-
-    age_s: float
-    quiet_s: float
-    tries: int
 
 
 class Debits:
@@ -137,7 +127,8 @@ class Debits:
 
     async def _after_silence(self, job: DebitJob, adapter: Adapter) -> None:
         """The last attempt has no result, for its node stopped: its outcome is unknown."""
-        step = self._step(adapter, self._doubt_of(job))
+        doubt = left_open(doubt_s=job.doubt_s, quiet_s=job.quiet_s, attempts=job.attempts)
+        step = self._step(adapter, doubt)
         # The doubt began with the attempt that is open, or with one long before it.
         fresh = (job.doubt_s or 0) - (job.quiet_s or 0) < 0.5
         result = self._in_doubt(job.charge_id, job.attempts, step, "the node stopped", fresh=fresh)
@@ -170,16 +161,14 @@ class Debits:
         answer = await self._ask(adapter, order, query=query, send_by=send_by)
         took_s = self._clock.seconds() - begun_at
         self._metrics.debit_seconds.child(adapter.name).observe(took_s)
-        # How quiet it was when this request left decides what its answer proves; how quiet it is
-        # now, when the next one may.
-        quiet_before_s = (job.quiet_s or 0) - SEND_WITHIN_S
-        sent = not query and not isinstance(answer, NotSent)
-        doubt = _Doubt(
-            age_s=(begun.doubt_s or 0) + took_s,
-            quiet_s=took_s + (-SEND_WITHIN_S if sent else quiet_before_s),
-            tries=attempt,
+        doubt = answered(
+            doubt_s=begun.doubt_s,
+            quiet_s=job.quiet_s,
+            took_s=took_s,
+            sent=not query and not isinstance(answer, NotSent),
+            attempt=attempt,
         )
-        quiet_over = quiet_before_s >= adapter.abilities.quiet_period_s
+        quiet_over = quiet_before(job.quiet_s) >= adapter.abilities.quiet_period_s
         doubtful = begun.doubt_s is not None
         event = judge(adapter.abilities, answer, repeat=doubtful, quiet_over=quiet_over)
         await self._store(self._result(adapter, order, answer, event, doubt, doubtful=doubtful))
@@ -187,18 +176,15 @@ class Debits:
     async def _ask(
         self, adapter: Adapter, order: DebitOrder, *, query: bool, send_by: float
     ) -> QueryAnswer:
-        in_flight = self._metrics.debits_in_flight.child(adapter.name)
-        in_flight.add()
-        try:
-            if query:
-                return await adapter.query(order)
-            return await adapter.debit(order, may_send=lambda: self._clock.seconds() <= send_by)
-        except Exception as exc:
-            # A bug of the adapter's: what it may have sent is unknown.
-            log.failure("billing {billing} failed on an answer", billing=adapter.name)
-            return Unknown(f"the adapter failed: {type(exc).__name__}")
-        finally:
-            in_flight.add(-1)
+        if query:
+            return await ask(adapter, lambda: adapter.query(order), metrics=self._metrics)
+
+        def may_send() -> bool:
+            return self._clock.seconds() <= send_by
+
+        return await ask(
+            adapter, lambda: adapter.debit(order, may_send=may_send), metrics=self._metrics
+        )
 
     def _result(
         self,
@@ -206,17 +192,17 @@ class Debits:
         order: DebitOrder,
         answer: QueryAnswer,
         event: Event,
-        doubt: _Doubt,
+        doubt: DoubtAge,
         *,
         doubtful: bool,
     ) -> Result:
-        word, said = _told(answer)
-        detail = _kept(said) or ""
+        word, said = told(answer)
+        detail = kept(said) or ""
         self._metrics.debits.child(adapter.name, word).add()
         charge_id, attempt = order.charge_id, order.attempt
         match event:
             case Event.DEBITED:
-                reference = _kept(answer.reference) if isinstance(answer, Debited) else None
+                reference = kept(answer.reference) if isinstance(answer, Debited) else None
                 return Result(charge_id, attempt, word, Next.SUCCEEDED, reference=reference)
             case Event.DENIED:
                 reason = answer.reason.value if isinstance(answer, Denied) else "BILLING_REJECTED"
@@ -227,10 +213,7 @@ class Debits:
                     charge_id, attempt, word, Next.DENIED, "BILLING_UNAVAILABLE", detail=detail
                 )
             case Event.NOT_SENT if not doubtful:
-                pause_s = NOT_SENT_PAUSES_S[min(attempt, len(NOT_SENT_PAUSES_S)) - 1]
-                if isinstance(answer, NotSent) and answer.retry_after_s is not None:
-                    pause_s = max(pause_s, min(answer.retry_after_s, 60))
-                delay_s = pause_s * (1 + self._jitter() / 2)
+                delay_s = pause_s(attempt, answer, jitter=self._jitter())
                 return Result(charge_id, attempt, word, Next.AGAIN, detail=detail, delay_s=delay_s)
             case _:
                 step = self._step(adapter, doubt)
@@ -238,21 +221,8 @@ class Debits:
                     charge_id, attempt, step, detail, word=word, fresh=not doubtful
                 )
 
-    def _step(self, adapter: Adapter, doubt: _Doubt) -> NextStep:
-        return resolve_doubt(
-            adapter.abilities,
-            age_s=doubt.age_s,
-            quiet_s=doubt.quiet_s,
-            tries=max(0, doubt.tries - 1),
-            horizon_s=self._horizon_s(),
-        )
-
-    def _doubt_of(self, job: DebitJob) -> _Doubt:
-        return _Doubt(
-            age_s=job.doubt_s or 0,
-            quiet_s=(job.quiet_s or 0) - SEND_WITHIN_S,
-            tries=job.attempts,
-        )
+    def _step(self, adapter: Adapter, doubt: DoubtAge) -> NextStep:
+        return doubt.step(adapter.abilities, horizon_s=self._horizon_s())
 
     def _in_doubt(
         self,
@@ -316,23 +286,3 @@ class Debits:
             state=charge.state,
             said=result.result,
         )
-
-
-def _kept(text: str | None) -> str | None:
-    """Billing's words without what PostgreSQL can't hold: an answer must not be lost for that."""
-    return None if text is None else _UNHOLDABLE.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def _told(answer: QueryAnswer) -> tuple[str, str]:
-    """The word under which an answer is recorded and counted, and its detail for people."""
-    match answer:
-        case Debited():
-            return "debited", ""
-        case Denied():
-            return "denied", answer.code
-        case NotSent():
-            return "not_sent", answer.detail
-        case NotFound():
-            return "not_found", "billing knows nothing of it"
-        case Unknown():
-            return "unknown", answer.detail

@@ -24,7 +24,7 @@ from ppcd.cli.keys import hash_key
 from ppcd.http.client import Client, NoAnswer, NotSent
 from ppcd.sim.demo import DEMO_KEY, DEMO_SECRET, Addresses, Outside, OutsideOptions
 from ppcd.sim.postgres import Postgres, PostgresError
-from ppcd.store import migrate, registers
+from ppcd.store import checkout, migrate, registers
 from ppcd.store.lanes import Direct, StoreError, single
 from ppcd.store.registers import TariffRow, Unknown
 from ppcd.store.sql import Cursor
@@ -156,9 +156,15 @@ def _register(cur: Cursor) -> None:
             registers.add_tariff(cur, partner_id=partner_id, tariff=tariff)
 
 
-def _point_webhook_at(cur: Cursor, url: str) -> None:
+def _point_at(cur: Cursor, addresses: Addresses) -> None:
+    """Where the partner's shop is, this time: its webhook, and the sites that show its pages."""
     partner = registers.partner_named(cur, "gamex")
-    registers.set_webhook(cur, partner_id=partner.partner_id, url=url, secret=None)
+    partner_id = partner.partner_id
+    registers.set_webhook(cur, partner_id=partner_id, url=addresses.webhook_url, secret=None)
+    for origin in checkout.sites(cur, partner_id):
+        checkout.remove_site(cur, partner_id=partner_id, origin=origin)
+    for origin in addresses.sites:
+        checkout.add_site(cur, partner_id=partner_id, origin=origin)
 
 
 class _NodeProcess(ProcessProtocol):
@@ -229,7 +235,7 @@ class _Demo:
         )
         addresses = self._outside.addresses
         with Direct(self._postgres.dsn(DATABASE)) as direct:
-            direct.run(_point_webhook_at, addresses.webhook_url)
+            direct.run(_point_at, addresses)
         self._write_config(addresses, partner_port, operations_port)
         self._spawn()
         operations = f"http://127.0.0.1:{operations_port}"

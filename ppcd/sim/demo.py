@@ -67,6 +67,8 @@ class Addresses:
     webhook_url: str
     webhook_secret: str
     partner_key: str
+    #: Origins under which browsers may see the shop, which shows payment pages in a frame.
+    sites: tuple[str, ...]
 
 
 class Outside:
@@ -114,6 +116,7 @@ class Outside:
 
     @property
     def addresses(self) -> Addresses:
+        local = f"http://localhost:{self.front.port}"
         return Addresses(
             smsc_host=self._options.host,
             smsc_port=self.smsc.port,
@@ -123,6 +126,7 @@ class Outside:
             webhook_url=self.front.local_url + WEBHOOK_PATH,
             webhook_secret=self._options.webhook_secret,
             partner_key=self._options.partner_key,
+            sites=tuple(sorted({self.front.url, self.front.local_url, local})),
         )
 
     async def start(self) -> None:

@@ -19,12 +19,13 @@ TYPES: Final = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+PAGES: Final = {"index.html": "/", "shop.html": "/shop/"}
 SECURITY_HEADERS: Final = (
     (
         "Content-Security-Policy",
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
         "img-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; "
-        "frame-ancestors 'none'",
+        "frame-ancestors 'self'",
     ),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -72,7 +73,7 @@ def _page_routes() -> list[Route]:
     for file in files("ppcd.sim").joinpath("assets").iterdir():
         kind = TYPES.get(file.name.rpartition(".")[2])
         if kind is not None:
-            path = "/" if file.name == "index.html" else f"/demo/{file.name}"
+            path = PAGES.get(file.name, f"/demo/{file.name}")
             routes.append(Route("GET", path, _serve(file.read_bytes(), kind)))
     return routes
 

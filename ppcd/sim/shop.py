@@ -1,53 +1,45 @@
-"""«GameX», the demo's partner: a shop that sells gold and is paid through the partner API.
+"""«GameX», the demo's partner: a shop that sells gold and is paid on ppcd's payment page.
 
-Written as a partner would write it, against the public contract only: it creates payments with
-its key, receives signed webhooks, and asks again when a webhook is late. What ppcd is inside, it
-does not know.
+An example for partners' developers, written against the public contract only (docs/checkout.md).
+A purchase goes like this:
+
+1. The page asks for an order; «Оплатить» asks for its session (`_open_session`), and checkout.js
+   shows the session's page over the shop's.
+2. ppcd posts a signed webhook (`_take_webhook`): the payment is looked up, its reference names
+   the order, and the gold is handed out. Nothing else hands it out without asking ppcd.
+3. The browser comes back to `/shop/back` with a signed result (`_come_back`). If it is here before
+   the webhook, the shop asks ppcd what became of the session.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from ppcd.http.client import Answer as HttpAnswer
 from ppcd.http.client import Client, NoAnswer, NotSent
 from ppcd.sim.journal import Journal, read_journal, utc_now
-from ppcd.sim.orders import TARIFFS, Order, Progress, Tariff, e164
-from ppcd.sim.timing import sleep, within
-from ppcd.sim.web import (
-    Answer,
-    Reactor,
-    Refused,
-    Request,
-    Response,
-    Route,
-    Stream,
-    json_response,
-)
-from ppcd.sim.webhooks import Inbox, Received
+from ppcd.sim.orders import Integration, Order
+from ppcd.sim.web import Answer, Reactor, Refused, Request, Response, Route, json_response
+from ppcd.sim.webhooks import Inbox
 
+SESSIONS: Final = "/checkout/v1/sessions"
 PAYMENTS: Final = "/carrier-billing/v0.5/payments"
 #: Where the operator is asked to send this partner's events.
 WEBHOOK_PATH: Final = "/shop/webhooks"
-CREATE_TRIES_MAX: Final = 5
-RETRY_S: Final = 1.0
-PAUSE_S: Final = 0.3
-#: How long one question waits for the end, which is answered at once; what lies between is
-#: noticed this late. Orders that hang for long are asked about less often.
-WAIT_S: Final = 2
-WAIT_LONG_S: Final = 25
-HANGS_AFTER_S: Final = 300.0
-#: An event stream says something at least so often, so that no proxy takes it for dead.
-BEAT_S: Final = 15.0
+#: Registered with the operator, who knows their prices.
+TARIFFS: Final = ("gold-250", "gold-500", "gold-1000")
+#: Our references begin with it, so that they are known among others of the same key.
+REFERENCE: Final = "GX-"
 ORDERS_MAX: Final = 10_000
 
 log = Logger(namespace="ppcd.sim.shop")
@@ -59,12 +51,11 @@ class ShopOptions:
     key: str = "demo-key"
     webhook_secret: str
     merchant: str = "GameX"
-    language: str = "ru"
     data_dir: Path | None = None
 
 
 class Shop:
-    """Its `routes` are for mounting; `connect` says where the partner API is, once it is known."""
+    """Its `routes` are for mounting; `connect` says where ppcd's API is, once it is known."""
 
     def __init__(
         self,
@@ -74,7 +65,6 @@ class Shop:
         make_id: Callable[[], str],
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._reactor = reactor
         self._options = options
         self._make_id = make_id
         path = options.data_dir and options.data_dir / "shop.jsonl"
@@ -83,8 +73,6 @@ class Shop:
         self._inbox = Inbox(self._journal, secret=options.webhook_secret, now=now)
         self._inbox.replay(earlier)
         self._orders: dict[str, Order] = {}
-        self._by_payment: dict[str, Order] = {}
-        self._following: set[Deferred[None]] = set()
         self._client = Client(reactor, connections_per_host_max=100)
         self._api: str | None = None
 
@@ -92,185 +80,88 @@ class Shop:
         self._api = api.rstrip("/")
 
     async def stop(self) -> None:
-        for following in tuple(self._following):
-            following.cancel()
         await self._client.close()
         self._journal.close()
 
     def routes(self) -> Sequence[Route]:
         """What browsers, the operator's webhooks and the demo's tests call."""
         return (
-            Route("GET", "/shop/tariffs", self._get_tariffs),
             Route("POST", "/shop/orders", self._post_order),
             Route("GET", "/shop/orders/{order}", self._get_order),
-            Route("GET", "/shop/orders/{order}/events", self._get_events),
-            Route("POST", "/shop/orders/{order}/cancel", self._post_cancel),
+            Route("POST", "/shop/orders/{order}/session", self._post_session),
+            Route("POST", "/shop/redirect", self._redirect),
+            Route("GET", "/shop/back", self._come_back),
             Route("POST", WEBHOOK_PATH, self._take_webhook),
             Route("GET", "/sim/partner/webhooks", self._get_webhooks),
         )
 
-    # The page's calls
-
-    async def _get_tariffs(self, _request: Request) -> Answer:
-        return json_response(
-            [
-                {
-                    "id": tariff.id,
-                    "gold": tariff.gold,
-                    "amount_minor": tariff.amount_minor,
-                    "currency": tariff.currency,
-                }
-                for tariff in TARIFFS.values()
-            ]
-        )
+    # 1. The page's calls
 
     async def _post_order(self, request: Request) -> Answer:
         wanted = request.json()
-        tariff = TARIFFS.get(str(wanted.get("tariff")))
-        if tariff is None:
-            raise Refused(400, "NO_SUCH_TARIFF")
-        phone = e164(str(wanted.get("phone", "")))
-        if phone is None:
-            raise Refused(400, "INVALID_NUMBER")
-        order = await self._create(tariff, phone)
+        # A real shop takes the number from its buyer's account, and never from the browser.
+        phone = wanted.get("phone")
+        order = self._new_order(
+            str(wanted.get("integration")), None if phone is None else str(phone)
+        )
         return json_response(order.describe(), 201)
 
     async def _get_order(self, request: Request) -> Answer:
-        return json_response(self._order(request).describe())
+        return json_response(self._order(request.params["order"]).describe())
 
-    async def _get_events(self, request: Request) -> Answer:
-        order = self._order(request)
+    async def _post_session(self, request: Request) -> Answer:
+        """What checkout.js posts to when «Оплатить» is pressed: its `data-from`."""
+        url = await self._open_session(self._order(request.params["order"]), request)
+        # The demo has one address for shop and ppcd, whatever the browser calls it; elsewhere
+        # the URL goes on as it is.
+        return json_response({"url": urlsplit(url).path}, 201)
 
-        async def run(write: Callable[[bytes], None]) -> None:
-            write(b"retry: 1000\n\n")
-            while True:
-                write(b"data: " + json.dumps(order.describe()).encode() + b"\n\n")
-                if order.ended:
-                    return
-                while not await within(self._reactor, order.changed(), BEAT_S):
-                    write(b": still here\n\n")
+    async def _redirect(self, request: Request) -> Answer:
+        """The same without a script: a form is posted here and answered with the page."""
+        form = parse_qs(request.body.decode("latin-1"))
+        order = self._new_order(form.get("integration", [""])[0], None)
+        url = await self._open_session(order, request)
+        return Response(303, b"", (("Location", urlsplit(url).path),))
 
-        headers = (("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"))
-        return Stream(run, headers)
+    def _new_order(self, integration: str, phone: str | None) -> Order:
+        if integration not in tuple(Integration):
+            raise Refused(400, "NO_SUCH_INTEGRATION")
+        known = integration == Integration.KNOWN
+        order = Order(self._make_id(), Integration(integration), phone if known else None)
+        if known and order.phone is None:
+            raise Refused(400, "INVALID_NUMBER")
+        if len(self._orders) >= ORDERS_MAX:
+            del self._orders[next(iter(self._orders))]
+        self._orders[order.id] = order
+        return order
 
-    async def _post_cancel(self, request: Request) -> Answer:
-        order = self._order(request)
-        path = f"{PAYMENTS}/{quote(order.payment_id, safe='')}/cancel"
-        answer = await self._call("POST", path, {"phoneNumber": order.phone})
-        if answer.status != 202:
-            raise Refused(409, _code(answer))
-        return json_response(order.describe(), 202)
-
-    def _order(self, request: Request) -> Order:
-        order = self._orders.get(request.params["order"])
+    def _order(self, order_id: str) -> Order:
+        order = self._orders.get(order_id)
         if order is None:
             raise Refused(404, "NO_SUCH_ORDER")
         return order
 
-    # The partner API
-
-    async def _create(self, tariff: Tariff, phone: str) -> Order:
-        order_id = self._make_id()
-        self._journal.write("create_asked", order=order_id, tariff=tariff.id)
-        answer = await self._create_payment(order_id, tariff, phone)
-        if answer.status != 201:
-            self._journal.write("create_refused", order=order_id, status=answer.status)
-            raise Refused(409 if answer.status < 500 else 502, _code(answer))
-        payment = _document(answer)
-        order = Order(order_id, tariff, phone, str(payment["paymentId"]))
-        self._journal.write("created", order=order_id, paymentId=order.payment_id)
-        if len(self._orders) >= ORDERS_MAX:
-            oldest = self._orders.pop(next(iter(self._orders)))
-            self._by_payment.pop(oldest.payment_id, None)
-        self._orders[order_id] = self._by_payment[order.payment_id] = order
-        order.learn(payment)
-        for received in self._inbox.received:
-            # The webhook may have overtaken the answer.
-            self._learn(received)
-        self._follow(order)
-        return order
-
-    async def _create_payment(self, order_id: str, tariff: Tariff, phone: str) -> HttpAnswer:
-        """Tries again when no answer came: the correlator makes sure that it is one payment."""
-        body = {
-            "amountTransaction": {
-                "phoneNumber": phone,
-                "clientCorrelator": order_id,
-                "referenceCode": f"GX-{order_id}",
-                "paymentAmount": {
-                    "chargingInformation": {
-                        # All our prices are whole hryvnias.
-                        "amount": tariff.amount_minor // 100,
-                        "currency": tariff.currency,
-                        "description": tariff.title,
-                    },
-                    "chargingMetaData": {
-                        "merchantName": self._options.merchant,
-                        "productId": tariff.id,
-                    },
-                },
-            }
+    async def _open_session(self, order: Order, request: Request) -> str:
+        """The order's payment page. Pressed again, it is the same one: nobody pays twice."""
+        if order.url is not None:
+            return order.url
+        here = f"http://{request.header(b'host') or 'localhost'}/shop/back?order={order.id}"
+        wanted = {
+            "tariffs": TARIFFS,
+            "variant": 1 if order.integration is Integration.STEPS else 2,
+            "referenceCode": REFERENCE + order.id,
+            "successUrl": here,
+            "cancelUrl": here,
+            "language": "ru",
+            "branding": {"name": self._options.merchant, "color": "#5b2fc4"},
         }
-        for tries in range(1, CREATE_TRIES_MAX + 1):
-            try:
-                answer = await self._call("POST", PAYMENTS, body)
-            except (NotSent, NoAnswer):
-                if tries == CREATE_TRIES_MAX:
-                    raise Refused(502, "UNREACHABLE") from None
-            else:
-                if answer.status < 500 or tries == CREATE_TRIES_MAX:
-                    return answer
-            await sleep(self._reactor, RETRY_S)
-        raise AssertionError("the last try returns or raises")
+        if order.phone is not None:
+            wanted["phoneNumber"] = order.phone
+        session = await self._call("POST", SESSIONS, wanted)
+        order.session, order.url = str(session["id"]), str(session["url"])
+        return order.url
 
-    def _follow(self, order: Order) -> None:
-        following = Deferred.fromCoroutine(self._ask_until_the_end(order))
-        self._following.add(following)
-
-        def ended(result: Any) -> None:
-            self._following.discard(following)
-            if result is not None and not result.check(CancelledError):
-                log.failure("following an order failed", failure=result)
-
-        following.addBoth(ended)
-
-    async def _ask_until_the_end(self, order: Order) -> None:
-        """The webhook is what the shop counts on; this is for the day when it does not come."""
-        path = f"{PAYMENTS}/{quote(order.payment_id, safe='')}"
-        began = self._reactor.seconds()
-        while not order.ended:
-            hangs = self._reactor.seconds() - began > HANGS_AFTER_S
-            wait_s = WAIT_LONG_S if hangs else WAIT_S
-            try:
-                answer = await self._call("GET", f"{path}?wait={wait_s}", timeout_s=wait_s + 10)
-            except (NotSent, NoAnswer):
-                await sleep(self._reactor, RETRY_S)
-                continue
-            if answer.status == 200:
-                order.learn(_document(answer))
-            await sleep(self._reactor, PAUSE_S if answer.status == 200 else RETRY_S)
-
-    async def _call(
-        self, method: str, path: str, body: object = None, *, timeout_s: float = 15.0
-    ) -> HttpAnswer:
-        if self._api is None:
-            raise NotSent("the shop does not know yet where the partner API is")
-        headers = [
-            (b"Authorization", f"Bearer {self._options.key}".encode()),
-            (b"Accept", b"application/json"),
-            (b"Accept-Language", self._options.language.encode()),
-        ]
-        if body is not None:
-            headers.append((b"Content-Type", b"application/json"))
-        return await self._client.request(
-            method.encode(),
-            self._api + path,
-            headers=headers,
-            body=b"" if body is None else json.dumps(body).encode(),
-            timeout_s=timeout_s,
-        )
-
-    # The webhook sink
+    # 2. The webhook: what hands the gold out
 
     async def _take_webhook(self, request: Request) -> Answer:
         names = (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
@@ -278,30 +169,79 @@ class Shop:
         received = self._inbox.take(headers, request.body)
         if not received.valid:
             raise Refused(401, "wrong signature")
-        self._learn(received)
+        if received.payment_id is not None and received.status == "succeeded":
+            # When this fails, our 5xx makes ppcd tell us again later.
+            await self._hand_out(received.payment_id)
         return Response(204)
 
-    def _learn(self, received: Received) -> None:
-        order = self._by_payment.get(received.payment_id or "")
-        if order is None or not received.valid:
-            return
-        if (received.type or "").endswith(".payment-completed"):
-            order.become(Progress.PAID)
-        elif (received.type or "").endswith(".payment-denied"):
-            order.become(Progress.FAILED, received.denial_reason)
+    async def _hand_out(self, payment_id: str) -> None:
+        """Look the payment up: what was bought, and by which of our references."""
+        payment = await self._call("GET", f"{PAYMENTS}/{quote(payment_id, safe='')}")
+        transaction = payment["amountTransaction"]
+        # The first try has our reference, the next ones have -2, -3 … behind it.
+        order_id = str(transaction["referenceCode"]).removeprefix(REFERENCE).partition("-")[0]
+        order = self._orders.get(order_id)
+        if order is not None and payment["paymentStatus"] == "succeeded":
+            charging = transaction["paymentAmount"]["chargingInformation"]
+            order.bought = str(charging["description"])
 
     async def _get_webhooks(self, _request: Request) -> Answer:
         return json_response([received.describe() for received in self._inbox.received])
 
+    # 3. The browser comes back
 
-def _document(answer: HttpAnswer) -> dict[str, Any]:
-    try:
-        document = json.loads(answer.body)
-    except ValueError:
-        document = None
-    return document if isinstance(document, dict) else {}
+    async def _come_back(self, request: Request) -> Answer:
+        """Both return URLs lead here. The signed result says whether asking ppcd is worth it."""
+        order = self._order(request.query.get("order", ""))
+        query = request.raw.uri.decode("latin-1").partition("?")[2]
+        said_paid = is_ours(query, self._options.webhook_secret) and (
+            request.query.get("ppcdStatus") == "succeeded"
+        )
+        if said_paid and order.bought is None and order.session is not None:
+            # That a browser came back proves nothing: an old result may come with it.
+            session = await self._call("GET", f"{SESSIONS}/{order.session}")
+            if session["status"] == "succeeded":
+                await self._hand_out(str(session["paymentId"]))
+        return Response(303, b"", (("Location", f"/shop/?order={order.id}"),))
+
+    # ppcd's API
+
+    async def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """The answer's document. Raises Refused with the API's own word for what went wrong."""
+        if self._api is None:
+            raise Refused(502, "UNREACHABLE")
+        headers = [
+            (b"Authorization", f"Bearer {self._options.key}".encode()),
+            (b"Content-Type", b"application/json"),
+        ]
+        try:
+            answer = await self._client.request(
+                method.encode(),
+                self._api + path,
+                headers=headers if body is not None else headers[:1],
+                body=b"" if body is None else json.dumps(body).encode(),
+                timeout_s=15.0,
+            )
+        except (NotSent, NoAnswer):
+            raise Refused(502, "UNREACHABLE") from None
+        try:
+            document = json.loads(answer.body)
+        except ValueError:
+            raise Refused(502, f"STATUS_{answer.status}") from None
+        if answer.status not in (200, 201):
+            code = str(document.get("code", f"STATUS_{answer.status}"))
+            log.info("the payment API refused: {code}", code=code)
+            raise Refused(409 if answer.status < 500 else 502, code)
+        return dict(document)
 
 
-def _code(answer: HttpAnswer) -> str:
-    """The API's own word for what went wrong."""
-    return str(_document(answer).get("code") or f"STATUS_{answer.status}")
+def is_ours(query: str, webhook_secret: str) -> bool:
+    """Whether ppcd wrote this result; `query` is what stands behind the question mark."""
+    key = base64.b64decode(webhook_secret.removeprefix("whsec_"))
+    begin, end = query.find("ppcdSession="), query.find("&ppcdSignature=")
+    if not 0 <= begin < end:
+        return False
+    signed = b"ppcd-checkout-result:" + query[begin:end].encode()
+    mac = base64.urlsafe_b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+    given = query[end:].removeprefix("&ppcdSignature=").encode()
+    return hmac.compare_digest(mac.rstrip(b"="), given)

@@ -1,9 +1,4 @@
-"""A tiny stand-in for a ppcd node and its SMSC: enough of the partner API to try shop and page.
-
-    python -m tests.sim.fake_node [PORT [LIFETIME_S]]
-
-runs the demo's outside around it.
-"""
+"""A tiny stand-in for a ppcd node and its SMSC: enough of the partner API to try the shop."""
 
 import base64
 import hashlib
@@ -21,6 +16,7 @@ from ppcd.sim.timing import sleep
 from ppcd.sim.web import Answer, App, Refused, Request, Response, Route, Server, json_response
 
 PAYMENTS = "/carrier-billing/v0.5/payments"
+SESSIONS = "/checkout/v1/sessions"
 REASONS = {
     "insufficient": "INSUFFICIENT_FUNDS",
     "barred": "SERVICE_DENIED",
@@ -35,6 +31,8 @@ class FakeNode:
         self.reactor = reactor
         self.lifetime_s = lifetime_s
         self.payments: dict[str, dict[str, Any]] = {}
+        #: What was asked for, by the session's id.
+        self.sessions: dict[str, dict[str, Any]] = {}
         self.messages: list[dict[str, str]] = []
         self.replies: list[dict[str, str]] = []
         self.created: list[dict[str, Any]] = []
@@ -43,6 +41,8 @@ class FakeNode:
         self.billing_url = ""
         self.webhook_url = ""
         self.secret = ""
+        #: Fires when a webhook was answered.
+        self.told: Deferred[int] = Deferred()
         #: Answers to give instead of creating, first to last.
         self.refusals: list[Response] = []
         self.server = Server(reactor, App(self.routes()), host="127.0.0.1", port=0)
@@ -74,6 +74,8 @@ class FakeNode:
             Route("POST", PAYMENTS, self._create),
             Route("GET", PAYMENTS + "/{payment}", self._get),
             Route("POST", PAYMENTS + "/{payment}/cancel", self._cancel),
+            Route("POST", SESSIONS, self._open_session),
+            Route("GET", SESSIONS + "/{session}", self._get_session),
             Route("GET", "/openapi/carrier-billing.yaml", self._get_openapi),
         )
 
@@ -134,6 +136,22 @@ class FakeNode:
             return json_response({"status": 409, "code": code, "message": ""}, 409)
         self.end(payment["paymentId"], "CANCELLED_BY_MERCHANT")
         return Response(202)
+
+    async def _open_session(self, request: Request) -> Answer:
+        if self.refusals:
+            return self.refusals.pop(0)
+        name = f"session{len(self.sessions)}"
+        self.sessions[name] = request.json()
+        url = f"http://pay.example/pay/{name}"
+        return json_response({"id": name, "url": url}, 201)
+
+    async def _get_session(self, request: Request) -> Answer:
+        reference = self.sessions[request.params["session"]]["referenceCode"]
+        for payment in self.payments.values():
+            if payment["amountTransaction"]["referenceCode"].startswith(reference):
+                answer = {"status": payment["paymentStatus"], "paymentId": payment["paymentId"]}
+                return json_response(answer)
+        return json_response({"status": "open"})
 
     async def _get_messages(self, request: Request) -> Answer:
         mine = [m for m in self.messages if m["msisdn"] == request.params["msisdn"]]
@@ -205,7 +223,11 @@ class FakeNode:
         body = json.dumps(event).encode()
         headers = signed(self.secret, event["id"], int(utc_now().timestamp()), body)
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await self.client.request(b"POST", self.webhook_url, headers=pairs, body=body, timeout_s=5)
+        answer = await self.client.request(
+            b"POST", self.webhook_url, headers=pairs, body=body, timeout_s=5
+        )
+        if not self.told.called:
+            self.told.callback(answer.status)
 
 
 def signed(secret: str, event_id: str, sent_at: int, body: bytes) -> dict[str, str]:
@@ -216,30 +238,3 @@ def signed(secret: str, event_id: str, sent_at: int, body: bytes) -> dict[str, s
         "webhook-timestamp": str(sent_at),
         "webhook-signature": "v1," + base64.b64encode(mac).decode(),
     }
-
-
-def main() -> None:
-    import sys
-
-    from twisted.internet import reactor  # noqa: TID251
-    from twisted.internet.task import react
-
-    from ppcd.sim.demo import Outside, OutsideOptions
-
-    async def serve(_reactor: Any) -> None:
-        port = int(sys.argv[1]) if len(sys.argv) > 1 else 8080
-        node = FakeNode(reactor, lifetime_s=float(sys.argv[2]) if len(sys.argv) > 2 else 600.0)
-        outside = Outside(reactor, OutsideOptions(http_port=port), smsc=node)  # type: ignore[arg-type]
-        await outside.start()
-        addresses = outside.addresses
-        node.billing_url, node.webhook_url = addresses.billing_url, addresses.webhook_url
-        node.secret = addresses.webhook_secret
-        outside.connect(node.server.url)
-        print("ready", outside.url, flush=True)
-        await Deferred()
-
-    react(lambda r: Deferred.fromCoroutine(serve(r)))
-
-
-if __name__ == "__main__":
-    main()

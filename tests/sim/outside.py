@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from ppcd.http.client import Answer, Client
 from ppcd.sim.demo import Outside, OutsideOptions
-from tests.sim.fake_node import FakeNode
+from tests.sim.fake_node import PAYMENTS, FakeNode
 
 PHONE = "380971234567"
 
@@ -43,28 +43,50 @@ class Demo:
             timeout_s=10,
         )
 
-    async def order(self, tariff: str = "gold-250", phone: str = PHONE) -> dict[str, Any]:
-        answer = await self.ask("POST", "/shop/orders", {"tariff": tariff, "phone": phone})
+    async def order(self, integration: str = "1", **more: str) -> str:
+        """A new order's id."""
+        answer = await self.ask("POST", "/shop/orders", {"integration": integration, **more})
         assert answer.status == 201, answer.body
-        return json.loads(answer.body)
+        order: str = json.loads(answer.body)["order"]
+        return order
+
+    async def presses(self, order: str) -> Answer:
+        """«Оплатить»."""
+        return await self.ask("POST", f"/shop/orders/{order}/session")
+
+    async def pays(self, reference: str = "other") -> str:
+        """What the payment page would do: a payment of 250 gold; its id."""
+        charging = {"amount": 25, "currency": "UAH", "description": "250 gold"}
+        transaction = {
+            "phoneNumber": f"+{PHONE}",
+            "clientCorrelator": reference,
+            "referenceCode": reference,
+            "paymentAmount": {"chargingInformation": charging},
+        }
+        answer = await self.client.request(
+            b"POST",
+            self.outside.url + PAYMENTS,
+            headers=[(b"Authorization", b"Bearer demo-key")],
+            body=json.dumps({"amountTransaction": transaction}).encode(),
+            timeout_s=10,
+        )
+        assert answer.status == 201, answer.body
+        payment: str = json.loads(answer.body)["paymentId"]
+        return payment
+
+    async def end(self, payment: str) -> str:
+        """What became of a payment, once it has ended."""
+        answer = await self.ask("GET", f"{PAYMENTS}/{payment}?wait=10")
+        status: str = json.loads(answer.body)["paymentStatus"]
+        return status
+
+    async def is_paid(self, order: str) -> bool:
+        paid: bool = json.loads((await self.ask("GET", f"/shop/orders/{order}")).body)["paid"]
+        return paid
 
     async def reply(self, text: str) -> None:
         answer = await self.ask("POST", f"/sim/handsets/{PHONE}/replies", {"text": text})
         assert answer.status == 202
-
-    async def behave(self, mode: str) -> None:
-        answer = await self.ask("PUT", f"/sim/billing/accounts/{PHONE}", {"mode": mode})
-        assert answer.status == 200
-
-    async def watch(self, order: dict[str, Any]) -> list[dict[str, Any]]:
-        """Everything that the order's event stream tells until the end."""
-        answer = await self.ask("GET", f"/shop/orders/{order['order']}/events")
-        lines = answer.body.decode().splitlines()
-        return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
-
-    async def end(self, order: dict[str, Any]) -> tuple[str, str | None]:
-        last = (await self.watch(order))[-1]
-        return last["progress"], last["reason"]
 
     async def webhooks(self) -> list[dict[str, Any]]:
         return json.loads((await self.ask("GET", "/sim/partner/webhooks")).body)

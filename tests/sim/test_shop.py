@@ -1,18 +1,22 @@
-"""The demo's shop pays like a partner would, and tells its buyer the truth."""
+"""The demo's shop sells on the payment page as a partner would, and hands out only what is paid."""
 
+import base64
+import hashlib
+import hmac
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import pytest_twisted
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.defer import Deferred
 
-from ppcd.sim.orders import e164
-from ppcd.sim.web import Drop, json_response
+from ppcd.sim.shop import is_ours
+from ppcd.sim.web import json_response
 from tests.sim.fake_node import signed
-from tests.sim.outside import PHONE, Demo, Raw
+from tests.sim.outside import PHONE, Demo
 
 
 @pytest_twisted.async_yield_fixture
@@ -23,14 +27,26 @@ async def demo(reactor: Any, tmp_path: Path) -> AsyncIterator[Demo]:
     await demo.stop()
 
 
+def result(secret: str, **parts: str) -> str:
+    """A query as the payment page's return URL carries it."""
+    text = urlencode(parts)
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    mac = hmac.new(key, b"ppcd-checkout-result:" + text.encode(), hashlib.sha256).digest()
+    return f"{text}&ppcdSignature={base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_yes_ends_in_a_paid_order_and_one_valid_webhook(demo: Demo) -> None:
-    order = await demo.order("gold-500")
-    assert order["progress"] == "waiting"
+    order = await demo.order()
+    assert (await demo.presses(order)).status == 201
+    await demo.pays(f"GX-{order}")
     await demo.reply("ДА")
-    assert await demo.end(order) == ("paid", None)
+    assert await demo.node.told == 204
+    assert await demo.is_paid(order)
+    shown = json.loads((await demo.ask("GET", f"/shop/orders/{order}")).body)
+    assert shown == {"order": order, "paid": True, "bought": "250 gold"}
     account = json.loads((await demo.ask("GET", f"/sim/billing/accounts/{PHONE}")).body)
-    assert account["balance_minor"] == 95_000
+    assert account["balance_minor"] == 97_500
     [webhook] = await demo.webhooks()
     assert webhook["signature"] == "valid"
     assert webhook["paymentId"] == "1001"
@@ -38,126 +54,150 @@ async def test_a_yes_ends_in_a_paid_order_and_one_valid_webhook(demo: Demo) -> N
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_payment_is_asked_for_as_the_public_contract_has_it(demo: Demo) -> None:
-    await demo.order("gold-1000", "097 123-45-67")
-    [created] = demo.node.created
-    transaction = created["amountTransaction"]
-    assert transaction["phoneNumber"] == "+" + PHONE
-    assert transaction["referenceCode"].endswith(transaction["clientCorrelator"])
-    assert transaction["paymentAmount"] == {
-        "chargingInformation": {"amount": 100, "currency": "UAH", "description": "1000 gold"},
-        "chargingMetaData": {"merchantName": "GameX", "productId": "gold-1000"},
+async def test_a_no_hands_nothing_out_and_a_later_try_does(demo: Demo) -> None:
+    order = await demo.order()
+    await demo.presses(order)
+    await demo.pays(f"GX-{order}")
+    await demo.reply("НЕТ")
+    await demo.node.told
+    assert not await demo.is_paid(order)
+    demo.node.told = Deferred()
+    await demo.pays(f"GX-{order}-2")
+    await demo.reply("ДА")
+    await demo.node.told
+    assert await demo.is_paid(order)
+
+
+@pytest.mark.parametrize(
+    ("integration", "variant", "phone"), [("1", 1, None), ("2", 2, None), ("known", 2, PHONE)]
+)
+@pytest_twisted.ensureDeferred
+async def test_each_integration_is_a_session_as_the_public_contract_has_it(
+    demo: Demo, integration: str, variant: int, phone: str | None
+) -> None:
+    order = await demo.order(integration, phone=f"+{PHONE}")
+    answer = await demo.presses(order)
+    assert json.loads(answer.body) == {"url": "/pay/session0"}
+    [asked] = demo.node.sessions.values()
+    assert asked.pop("phoneNumber", None) == (phone and f"+{phone}")
+    back = f"{demo.outside.url}/shop/back?order={order}"
+    assert asked == {
+        "tariffs": ["gold-250", "gold-500", "gold-1000"],
+        "variant": variant,
+        "referenceCode": f"GX-{order}",
+        "successUrl": back,
+        "cancelUrl": back,
+        "language": "ru",
+        "branding": {"name": "GameX", "color": "#5b2fc4"},
     }
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_no_is_the_buyers_own(demo: Demo) -> None:
+async def test_pressed_again_an_order_keeps_its_one_session(demo: Demo) -> None:
     order = await demo.order()
-    await demo.reply("НЕТ")
-    assert await demo.end(order) == ("failed", "USER_DECLINED")
+    first, second = await demo.presses(order), await demo.presses(order)
+    assert first.body == second.body
+    assert len(demo.node.sessions) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_a_script_a_form_leads_to_the_page(demo: Demo) -> None:
+    answer = await demo.client.request(
+        b"POST", demo.outside.url + "/shop/redirect", body=b"integration=2", timeout_s=10
+    )
+    assert (answer.status, answer.header(b"location")) == (303, b"/pay/session0")
+    [asked] = demo.node.sessions.values()
+    assert asked["variant"] == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_a_webhook_the_signed_result_makes_the_shop_ask(demo: Demo) -> None:
+    secret, demo.node.webhook_url = demo.node.secret, ""
+    order = await demo.order()
+    await demo.presses(order)
+    payment = await demo.pays(f"GX-{order}")
+    back = f"/shop/back?order={order}&"
+    paid = {"ppcdSession": "session0", "ppcdStatus": "succeeded"}
+    # Nothing is paid yet, whatever an old or forged result says.
+    assert (await demo.ask("GET", back + result(secret, **paid))).status == 303
+    assert not await demo.is_paid(order)
+    await demo.reply("ДА")
+    assert await demo.end(payment) == "succeeded"
+    for wrong in ("", result("whsec_" + "A" * 32, **paid), result(secret, ppcdSession="x")):
+        await demo.ask("GET", back + wrong)
+        assert not await demo.is_paid(order)
+    answer = await demo.ask("GET", back + result(secret, **paid))
+    assert answer.header(b"location") == f"/shop/?order={order}".encode()
+    assert await demo.is_paid(order)
+
+
+def test_a_result_is_ours_only_as_it_was_signed() -> None:
+    secret = "whsec_" + base64.b64encode(b"secret").decode()
+    query = result(secret, ppcdSession="a", ppcdStatus="denied")
+    assert is_ours("order=7&" + query, secret)
+    assert not is_ours(query.replace("denied", "succeeded"), secret)
+    assert not is_ours("order=7", secret)
 
 
 @pytest.mark.parametrize(
-    ("mode", "reason"),
+    ("status", "code", "shown"),
     [
-        ("insufficient", "INSUFFICIENT_FUNDS"),
-        ("barred", "SERVICE_DENIED"),
-        ("unknown", "USER_UNKNOWN"),
+        (404, "IDENTIFIER_NOT_FOUND", 409),
+        (429, "TOO_MANY_REQUESTS", 409),
+        (503, "UNAVAILABLE", 502),
     ],
 )
 @pytest_twisted.ensureDeferred
-async def test_billings_refusal_reaches_the_buyer(demo: Demo, mode: str, reason: str) -> None:
-    await demo.behave(mode)
-    order = await demo.order()
-    await demo.reply("ДА")
-    assert await demo.end(order) == ("failed", reason)
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_cancelled_order_says_so(demo: Demo) -> None:
-    order = await demo.order()
-    cancelled = await demo.ask("POST", f"/shop/orders/{order['order']}/cancel", {})
-    assert cancelled.status == 202
-    assert await demo.end(order) == ("failed", "CANCELLED_BY_MERCHANT")
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_cancel_that_comes_too_late_is_told_so(demo: Demo) -> None:
-    order = await demo.order()
-    await demo.reply("ДА")
-    await demo.watch(order)
-    answer = await demo.ask("POST", f"/shop/orders/{order['order']}/cancel", {})
-    assert answer.status == 409
-    assert json.loads(answer.body) == {"error": "CARRIER_BILLING.PAYMENT_CONFIRMED"}
-
-
-@pytest_twisted.ensureDeferred
-async def test_without_webhooks_the_shop_asks_and_learns_the_end(demo: Demo) -> None:
-    demo.node.webhook_url = ""
-    order = await demo.order()
-    await demo.reply("НЕТ")
-    assert await demo.end(order) == ("failed", "USER_DECLINED")
-    assert await demo.webhooks() == []
-
-
-@pytest_twisted.ensureDeferred
-async def test_the_buyer_sees_that_the_outcome_is_not_known_yet(demo: Demo) -> None:
-    order = await demo.order()
-    demo.node.payments["1001"]["contextCode"] = "PPCD.OUTCOME_PENDING"
-    watching = demo.ask("GET", f"/shop/orders/{order['order']}")
-    while json.loads((await watching).body)["progress"] != "pending":
-        watching = demo.ask("GET", f"/shop/orders/{order['order']}")
-    demo.node.end("1001", None)
-    assert await demo.end(order) == ("paid", None)
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_lost_answer_to_create_is_asked_for_again_as_the_same_payment(demo: Demo) -> None:
-    demo.node.refusals = [json_response({}, 500), Drop()]
-    order = await demo.order()
-    assert order["progress"] == "waiting"
-    assert len(demo.node.payments) == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [(409, "ALREADY_EXISTS"), (404, "IDENTIFIER_NOT_FOUND"), (429, "TOO_MANY_REQUESTS")],
-)
-@pytest_twisted.ensureDeferred
-async def test_a_refused_payment_tells_the_apis_own_word(
-    demo: Demo, status: int, code: str
+async def test_a_refused_session_tells_the_apis_own_word(
+    demo: Demo, status: int, code: str, shown: int
 ) -> None:
     demo.node.refusals = [json_response({"status": status, "code": code, "message": "…"}, status)]
-    answer = await demo.ask("POST", "/shop/orders", {"tariff": "gold-250", "phone": PHONE})
-    assert answer.status == 409
-    assert json.loads(answer.body) == {"error": code}
+    answer = await demo.presses(await demo.order())
+    assert (answer.status, json.loads(answer.body)) == (shown, {"error": code})
 
 
 @pytest_twisted.ensureDeferred
-async def test_an_operator_that_is_gone_is_told_as_unreachable(
-    demo: Demo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ppcd.sim.shop.RETRY_S", 0.01)
+async def test_an_operator_that_is_gone_is_told_as_unreachable(demo: Demo) -> None:
     order = await demo.order()
     await demo.node.server.stop()
-    answer = await demo.ask("POST", "/shop/orders", {"tariff": "gold-250", "phone": PHONE})
+    answer = await demo.presses(order)
     assert (answer.status, json.loads(answer.body)) == (502, {"error": "UNREACHABLE"})
-    state = await demo.ask("GET", f"/shop/orders/{order['order']}")
-    assert json.loads(state.body)["progress"] == "waiting"
+    demo.outside.shop._api = None
+    assert (await demo.presses(order)).status == 502
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_silent_stream_beats(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ppcd.sim.shop.BEAT_S", 0.01)
+async def test_an_answer_that_is_no_json_is_told_by_its_status(demo: Demo) -> None:
+    from ppcd.sim.web import Response
+
+    demo.node.refusals = [Response(504, b"<html>")]
+    answer = await demo.presses(await demo.order())
+    assert (answer.status, json.loads(answer.body)) == (502, {"error": "STATUS_504"})
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_webhook_that_can_not_be_looked_up_is_to_come_again(demo: Demo) -> None:
+    answer = await _tell(demo, demo.node.secret)
+    assert answer.status >= 400  # the node knows no such payment
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_forged_webhook_changes_nothing_and_is_listed_as_invalid(demo: Demo) -> None:
     order = await demo.order()
-    reader = Raw(awaited=b": still here")
-    endpoint = TCP4ClientEndpoint(demo.node.reactor, "127.0.0.1", demo.outside.front.port)
-    await connectProtocol(endpoint, reader)
-    path = f"/shop/orders/{order['order']}/events"
-    reader.transport.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    await reader.seen
-    reader.transport.loseConnection()
-    await reader.over
+    await demo.pays(f"GX-{order}")
+    assert (await _tell(demo, "whsec_" + "A" * 32)).status == 401
+    assert not await demo.is_paid(order)
+    [listed] = await demo.webhooks()
+    assert listed["signature"] == "invalid"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_webhook_alone_pays_nothing_that_ppcd_does_not_call_paid(demo: Demo) -> None:
+    order = await demo.order()
+    await demo.pays(f"GX-{order}")
+    body, headers = _event(demo.node.secret)
+    assert (await _post(demo, headers, body)).status == 204
+    assert not await demo.is_paid(order)
 
 
 @pytest_twisted.ensureDeferred
@@ -166,16 +206,16 @@ async def test_the_shop_forgets_its_oldest_orders_first(
 ) -> None:
     monkeypatch.setattr("ppcd.sim.shop.ORDERS_MAX", 1)
     first, second = await demo.order(), await demo.order()
-    assert (await demo.ask("GET", f"/shop/orders/{first['order']}")).status == 404
-    assert (await demo.ask("GET", f"/shop/orders/{second['order']}")).status == 200
+    assert (await demo.ask("GET", f"/shop/orders/{first}")).status == 404
+    assert (await demo.ask("GET", f"/shop/orders/{second}")).status == 200
 
 
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        ({"tariff": "gold-7", "phone": PHONE}, "NO_SUCH_TARIFF"),
-        ({"tariff": "gold-250", "phone": "12"}, "INVALID_NUMBER"),
-        ({"tariff": "gold-250"}, "INVALID_NUMBER"),
+        ({"integration": "3"}, "NO_SUCH_INTEGRATION"),
+        ({}, "NO_SUCH_INTEGRATION"),
+        ({"integration": "known"}, "INVALID_NUMBER"),
     ],
 )
 @pytest_twisted.ensureDeferred
@@ -185,58 +225,36 @@ async def test_a_wrong_order_never_reaches_the_operator(
     answer = await demo.ask("POST", "/shop/orders", body)
     assert answer.status == 400
     assert json.loads(answer.body) == {"error": error}
-    assert demo.node.created == []
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_forged_webhook_changes_nothing_and_is_listed_as_invalid(demo: Demo) -> None:
-    order = await demo.order()
-    body = json.dumps(
-        {
-            "type": "org.camaraproject.carrier-billing.v0.payment-completed",
-            "data": {"paymentId": "1001", "status": "succeeded"},
-        }
-    ).encode()
-    headers = signed("whsec_" + "A" * 32, "event-9", 1, body)
-    answer = await demo.client.request(
+async def test_an_unknown_order_is_404(demo: Demo) -> None:
+    assert (await demo.ask("GET", "/shop/orders/x")).status == 404
+    assert (await demo.presses("x")).status == 404
+    assert (await demo.ask("GET", "/shop/back?order=x")).status == 404
+
+
+def _event(secret: str) -> tuple[bytes, dict[str, str]]:
+    from ppcd.sim.journal import utc_now
+
+    event = {
+        "type": "org.camaraproject.carrier-billing.v0.payment-completed",
+        "data": {"paymentId": "1001", "status": "succeeded"},
+    }
+    body = json.dumps(event).encode()
+    return body, signed(secret, "event-9", int(utc_now().timestamp()), body)
+
+
+async def _tell(demo: Demo, secret: str) -> Any:
+    body, headers = _event(secret)
+    return await _post(demo, headers, body)
+
+
+async def _post(demo: Demo, headers: dict[str, str], body: bytes) -> Any:
+    return await demo.client.request(
         b"POST",
         demo.outside.addresses.webhook_url,
         headers=[(name.encode(), value.encode()) for name, value in headers.items()],
         body=body,
         timeout_s=10,
     )
-    assert answer.status == 401
-    state = json.loads((await demo.ask("GET", f"/shop/orders/{order['order']}")).body)
-    assert state["progress"] == "waiting"
-    [listed] = await demo.webhooks()
-    assert listed["signature"] == "invalid"
-
-
-@pytest_twisted.ensureDeferred
-async def test_an_unknown_order_is_404(demo: Demo) -> None:
-    for path in ("/shop/orders/x", "/shop/orders/x/events"):
-        assert (await demo.ask("GET", path)).status == 404
-    assert (await demo.ask("POST", "/shop/orders/x/cancel", {})).status == 404
-
-
-@pytest_twisted.ensureDeferred
-async def test_the_tariffs_are_those_of_the_first_description(demo: Demo) -> None:
-    listed = json.loads((await demo.ask("GET", "/shop/tariffs")).body)
-    assert [(t["id"], t["gold"], t["amount_minor"]) for t in listed] == [
-        ("gold-250", 250, 2500),
-        ("gold-500", 500, 5000),
-        ("gold-1000", 1000, 10_000),
-    ]
-
-
-@pytest.mark.parametrize(
-    "typed",
-    ["0971234567", "+380971234567", "380 97 123 45 67", "(097) 123-45-67", "97 123 45 67"],
-)
-def test_a_number_may_be_typed_in_any_usual_way(typed: str) -> None:
-    assert e164(typed) == "+380971234567"
-
-
-@pytest.mark.parametrize("typed", ["", "097123456", "+7 916 123 45 67", "одна", "3809712345678"])
-def test_what_is_no_number_is_none(typed: str) -> None:
-    assert e164(typed) is None

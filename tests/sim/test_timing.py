@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
-from ppcd.sim.timing import sleep, within
+from ppcd.sim.timing import sleep
 from tests.sim.memory import done
 
 
@@ -20,24 +20,3 @@ def test_sleep_wakes_in_time_and_can_be_cancelled() -> None:
     assert clock.getDelayedCalls() == []
     with pytest.raises(CancelledError):
         done(cancelled)
-
-
-def test_within_says_whether_it_came() -> None:
-    clock = Clock()
-    wanted: Deferred[None] = Deferred()
-    came = Deferred.fromCoroutine(within(clock, wanted, 5))
-    wanted.callback(None)
-    assert done(came)
-    late = Deferred.fromCoroutine(within(clock, Deferred(), 5))
-    clock.advance(5)
-    assert not done(late)
-    assert clock.getDelayedCalls() == []
-
-
-def test_within_can_be_cancelled_itself() -> None:
-    clock = Clock()
-    waiting = Deferred.fromCoroutine(within(clock, Deferred(), 5))
-    waiting.cancel()
-    with pytest.raises(CancelledError):
-        done(waiting)
-    assert clock.getDelayedCalls() == []

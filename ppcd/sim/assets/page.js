@@ -42,18 +42,6 @@ export function el(name, properties = {}, ...children) {
   return element;
 }
 
-/** One of the page's drawn symbols. */
-export function symbol(name, className) {
-  const space = "http://www.w3.org/2000/svg";
-  const picture = document.createElementNS(space, "svg");
-  const use = document.createElementNS(space, "use");
-  use.setAttribute("href", `#${name}`);
-  picture.setAttribute("class", className);
-  picture.setAttribute("aria-hidden", "true");
-  picture.append(use);
-  return picture;
-}
-
 const SIGNS = {UAH: "грн"};
 
 export function money(minor, currency) {

@@ -147,7 +147,6 @@ number.addEventListener("change", () => {
   if (ours) use(chosen);
 });
 get("card").addEventListener("submit", (event) => event.preventDefault());
-window.addEventListener("order-changed", refresh);
 
 const tick = () => {
   get("clock").textContent = clock(new Date());

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-
-T = TypeVar("T")
 
 
 async def sleep(clock: IReactorTime, delay_s: float) -> None:

@@ -13,22 +13,21 @@ A purchase goes like this:
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from twisted.logger import Logger
 
 from ppcd.http.client import Client, NoAnswer, NotSent
 from ppcd.sim.journal import Journal, read_journal, utc_now
 from ppcd.sim.orders import Integration, Order
+from ppcd.sim.signatures import result_is_ours
 from ppcd.sim.web import Answer, Reactor, Refused, Request, Response, Route, json_response
 from ppcd.sim.webhooks import Inbox
 
@@ -38,8 +37,9 @@ PAYMENTS: Final = "/carrier-billing/v0.5/payments"
 WEBHOOK_PATH: Final = "/shop/webhooks"
 #: Registered with the operator, who knows their prices.
 TARIFFS: Final = ("gold-250", "gold-500", "gold-1000")
-#: Our references begin with it, so that they are known among others of the same key.
-REFERENCE: Final = "GX-"
+#: The first try to pay has our reference, the next ones have -2, -3 … behind it.
+REFERENCE: Final = re.compile(r"GX-([0-9a-z]+)(?:-[0-9]+)?")
+#: A real shop keeps its orders in a database; this one forgets the oldest, and all when it ends.
 ORDERS_MAX: Final = 10_000
 
 log = Logger(namespace="ppcd.sim.shop")
@@ -117,9 +117,9 @@ class Shop:
         return json_response({"url": urlsplit(url).path}, 201)
 
     async def _redirect(self, request: Request) -> Answer:
-        """The same without a script: a form is posted here and answered with the page."""
-        form = parse_qs(request.body.decode("latin-1"))
-        order = self._new_order(form.get("integration", [""])[0], None)
+        """The same without a script: a form is posted here, and the browser sent to the page."""
+        form = dict(parse_qsl(request.body.decode("latin-1")))
+        order = self._new_order(form.get("integration", ""), form.get("phone"))
         url = await self._open_session(order, request)
         return Response(303, b"", (("Location", urlsplit(url).path),))
 
@@ -149,7 +149,7 @@ class Shop:
         wanted = {
             "tariffs": TARIFFS,
             "variant": 1 if order.integration is Integration.STEPS else 2,
-            "referenceCode": REFERENCE + order.id,
+            "referenceCode": f"GX-{order.id}",
             "successUrl": here,
             "cancelUrl": here,
             "language": "ru",
@@ -170,7 +170,7 @@ class Shop:
         if not received.valid:
             raise Refused(401, "wrong signature")
         if received.payment_id is not None and received.status == "succeeded":
-            # When this fails, our 5xx makes ppcd tell us again later.
+            # When this fails, our error makes ppcd tell us again later.
             await self._hand_out(received.payment_id)
         return Response(204)
 
@@ -178,11 +178,11 @@ class Shop:
         """Look the payment up: what was bought, and by which of our references."""
         payment = await self._call("GET", f"{PAYMENTS}/{quote(payment_id, safe='')}")
         transaction = payment["amountTransaction"]
-        # The first try has our reference, the next ones have -2, -3 … behind it.
-        order_id = str(transaction["referenceCode"]).removeprefix(REFERENCE).partition("-")[0]
-        order = self._orders.get(order_id)
+        found = REFERENCE.fullmatch(str(transaction["referenceCode"]))
+        order = self._orders.get(found[1]) if found else None
         if order is not None and payment["paymentStatus"] == "succeeded":
             charging = transaction["paymentAmount"]["chargingInformation"]
+            # Told twice, the order is still the same one: nothing is handed out twice.
             order.bought = str(charging["description"])
 
     async def _get_webhooks(self, _request: Request) -> Answer:
@@ -194,9 +194,8 @@ class Shop:
         """Both return URLs lead here. The signed result says whether asking ppcd is worth it."""
         order = self._order(request.query.get("order", ""))
         query = request.raw.uri.decode("latin-1").partition("?")[2]
-        said_paid = is_ours(query, self._options.webhook_secret) and (
-            request.query.get("ppcdStatus") == "succeeded"
-        )
+        ours = result_is_ours(query, secret=self._options.webhook_secret)
+        said_paid = ours and request.query.get("ppcdStatus") == "succeeded"
         if said_paid and order.bought is None and order.session is not None:
             # That a browser came back proves nothing: an old result may come with it.
             session = await self._call("GET", f"{SESSIONS}/{order.session}")
@@ -233,15 +232,3 @@ class Shop:
             log.info("the payment API refused: {code}", code=code)
             raise Refused(409 if answer.status < 500 else 502, code)
         return dict(document)
-
-
-def is_ours(query: str, webhook_secret: str) -> bool:
-    """Whether ppcd wrote this result; `query` is what stands behind the question mark."""
-    key = base64.b64decode(webhook_secret.removeprefix("whsec_"))
-    begin, end = query.find("ppcdSession="), query.find("&ppcdSignature=")
-    if not 0 <= begin < end:
-        return False
-    signed = b"ppcd-checkout-result:" + query[begin:end].encode()
-    mac = base64.urlsafe_b64encode(hmac.new(key, signed, hashlib.sha256).digest())
-    given = query[end:].removeprefix("&ppcdSignature=").encode()
-    return hmac.compare_digest(mac.rstrip(b"="), given)

@@ -1,25 +1,15 @@
-"""The demo partner's webhook inbox: checks each signature with its own code and keeps a list.
-
-Owns Standard Webhooks as a receiver reads it. On purpose it shares no line with the sender:
-two parties that share a bug agree with each other.
-"""
+"""The demo partner's webhook inbox: keeps a list of what came, valid or not, for `/sim/…`."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from ppcd.sim.journal import Journal
-
-#: How far the sender's clock and ours may be apart; older messages may be replays.
-TOLERANCE_S: Final = 300
+from ppcd.sim.signatures import webhook_is_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,7 @@ class Inbox:
 
     def __init__(self, journal: Journal, *, secret: str, now: Callable[[], datetime]) -> None:
         self._journal = journal
-        self._key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        self._secret = secret
         self._now = now
         self.received: list[Received] = []
 
@@ -77,7 +67,7 @@ class Inbox:
 
     def take(self, headers: Mapping[str, str], body: bytes) -> Received:
         """Records the delivery and says whether its signature is right and fresh."""
-        valid = self._is_valid(headers, body)
+        valid = webhook_is_ours(headers, body, secret=self._secret, now=self._now())
         content = _content(body)
         event_id = headers.get("webhook-id", "")
         at = self._journal.write(
@@ -86,32 +76,6 @@ class Inbox:
         received = Received(event_id, at, valid, content)
         self.received.append(received)
         return received
-
-    def _is_valid(self, headers: Mapping[str, str], body: bytes) -> bool:
-        event_id, sent_at = headers.get("webhook-id"), headers.get("webhook-timestamp")
-        if not event_id or not sent_at or not sent_at.isascii() or not sent_at.isdigit():
-            return False
-        if abs(self._now().timestamp() - int(sent_at)) > TOLERANCE_S:
-            return False
-        signed = f"{event_id}.{sent_at}.".encode("latin-1") + body
-        wanted = hmac.new(self._key, signed, hashlib.sha256).digest()
-        return any(
-            hmac.compare_digest(wanted, given)
-            for given in _signatures(headers.get("webhook-signature", ""))
-        )
-
-
-def _signatures(header: str) -> list[bytes]:
-    """The MACs of version 1 in a header such as `v1,BASE64 v1,BASE64 v1a,…`."""
-    found = []
-    for part in header.split():
-        version, _, text = part.partition(",")
-        if version == "v1":
-            try:
-                found.append(base64.b64decode(text, validate=True))
-            except (binascii.Error, ValueError):
-                continue
-    return found
 
 
 def _content(body: bytes) -> Any:

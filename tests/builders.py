@@ -315,8 +315,8 @@ class Store:
         [ended] = self.run(debits.record, [replace(what, **changes)], lease_s=LEASE_S)
         return ended
 
-    def claim_debits(self, limit: int = 100) -> list[DebitJob]:
-        return self.run(debits.claim, limit=limit, lease_s=LEASE_S)
+    def claim_debits(self, limit: int = 100, billing: str = "sim") -> list[DebitJob]:
+        return self.run(debits.claim, billing=billing, limit=limit, lease_s=LEASE_S)
 
     # --- ends, and what is to be seen
 

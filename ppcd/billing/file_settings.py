@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, field_validator
 from pydantic import model_validator as _model_validator
 
 from ppcd.billing.answers import Section
+from ppcd.billing.pace_settings import PaceSettings
 from ppcd.billing.settings import AbilitiesSettings
 from ppcd.billing.template import check_template, fill
 
@@ -59,6 +60,14 @@ class FileBillingSettings(Section):
         description="Days for which a key is remembered, in memory too (about 200 bytes each). "
         "Longer than `charges.in_doubt_horizon_s`, or a debit may be written twice.",
     )
+    pace: PaceSettings = Field(
+        default=PaceSettings(), description="How fast it is asked, and when it is left alone."
+    )
+
+    @property
+    def at_once_max(self) -> int:
+        """What is synced in one go."""
+        return 500
 
     @property
     def abilities(self) -> AbilitiesSettings:

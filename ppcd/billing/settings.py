@@ -15,6 +15,7 @@ from pydantic import model_validator as _model_validator
 
 from ppcd.billing.answers import BILLING_REASONS, ResultSettings, Section
 from ppcd.billing.documents import Format, Unreadable, parse_xml
+from ppcd.billing.pace_settings import PaceSettings
 from ppcd.billing.template import Encoding, OrderField, check_places, check_template, fill
 from ppcd.charge.debit import Abilities
 
@@ -286,6 +287,14 @@ class HttpBillingSettings(RequestSettings):
         default=AbilitiesSettings(), description="What this billing system promises."
     )
     answer: AnswerSettings = Field(default=AnswerSettings(), description="Which answers mean what.")
+    pace: PaceSettings = Field(
+        default=PaceSettings(), description="How fast it is asked, and when it is left alone."
+    )
+
+    @property
+    def at_once_max(self) -> int:
+        """How many requests can be sent before one is answered."""
+        return self.connections_max
 
     @field_validator("url", "query_url")
     @classmethod

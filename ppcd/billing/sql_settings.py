@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, field_validator
 from pydantic import model_validator as _model_validator
 
 from ppcd.billing.answers import ResultSettings, Section
+from ppcd.billing.pace_settings import PaceSettings
 from ppcd.billing.settings import AbilitiesSettings
 from ppcd.billing.template import check_statement
 
@@ -69,6 +70,14 @@ class SqlBillingSettings(Section):
         default=ResultSettings(),
         description="Which rows mean what: columns by name, values compared as text.",
     )
+    pace: PaceSettings = Field(
+        default=PaceSettings(), description="How fast it is asked, and when it is left alone."
+    )
+
+    @property
+    def at_once_max(self) -> int:
+        """How many requests can be sent before one is answered."""
+        return self.connections_max
 
     @field_validator("dsn")
     @classmethod

@@ -85,6 +85,9 @@ def _show(seen: dict[str, Any]) -> None:
             f"{job['kind']:8} jobs  {everywhere} on all nodes{oldest}; "
             f"here {job['running']} running, {job['queued']} queued"
         )
+    for billing in seen["billing"]:
+        if billing["away"]:
+            print(f"billing {billing['billing']:14} DOES NOT ANSWER: debits wait, tried at times")
     print()
     charges = seen["charges"]
     if charges is not None:

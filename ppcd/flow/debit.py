@@ -19,6 +19,7 @@ from ppcd.charge.debit import (
     NextStep,
     NotSent,
     QueryAnswer,
+    Unknown,
     judge,
 )
 from ppcd.charge.money import Money
@@ -37,6 +38,7 @@ from ppcd.flow.attempts import (
 )
 from ppcd.flow.ends import hand_on
 from ppcd.flow.keeping import keep
+from ppcd.flow.pace import Pace
 from ppcd.flow.ports import LEASE_S, RUN_LEASE_S, Adapter, Offers
 from ppcd.metrics import Metrics
 from ppcd.store import charges, debits
@@ -58,6 +60,7 @@ class Debits:
         *,
         lanes: Runner,
         adapters: Mapping[str, Adapter],
+        paces: Mapping[str, Pace],
         clock: IReactorTime,
         node: str,
         horizon_s: Callable[[], float],
@@ -68,6 +71,7 @@ class Debits:
         """`jitter` gives 0..1: a billing system that comes back is not met by all at once."""
         self._lanes = lanes
         self._adapters = adapters
+        self._paces = paces
         self._clock = clock
         self._horizon_s = horizon_s
         self._offers = offers
@@ -85,9 +89,9 @@ class Debits:
             lanes, partial(debits.record, lease_s=LEASE_S), size_max=500, key=lambda r: r.charge_id
         )
 
-    async def claim(self, limit: int) -> list[DebitJob]:
-        """Overdue jobs, now this node's."""
-        return await self._lanes.run(debits.claim, limit=limit, lease_s=LEASE_S)
+    async def claim(self, billing: str, limit: int) -> list[DebitJob]:
+        """Overdue jobs of one billing system, now this node's."""
+        return await self._lanes.run(debits.claim, billing=billing, limit=limit, lease_s=LEASE_S)
 
     async def reclaim(self) -> None:
         """Take up at once what an earlier run of this node was asking billing when it ended.
@@ -101,29 +105,36 @@ class Debits:
         """Give back jobs that were not begun."""
         await self._lanes.run(debits.release, [job.charge_id for job in jobs])
 
-    async def postpone(self, job: DebitJob, delay_s: float) -> None:
-        """Leave a job for later without an attempt."""
-        await self._lanes.run(debits.release, [job.charge_id], delay_s=delay_s)
-
     async def run(self, job: DebitJob) -> None:
         """Make one attempt at a debit, or at learning what became of it; record the answer."""
-        adapter = self._adapters.get(job.billing)
-        if adapter is None:
-            log.error(
-                "charge {charge} is to be debited at billing {billing}, which this node does not "
-                "have: add it to the configuration",
-                charge=job.charge_id,
-                billing=job.billing,
-            )
-            await self.postpone(job, 30)
-            return
+        adapter = self._adapters[job.billing]
         if job.open:
             await self._after_silence(job, adapter)
         elif job.plan == "review":
-            self._left_to_people(job.charge_id, "its doubt has outlived the horizon")
-            await self._store(Result(job.charge_id, job.attempts, "unknown", Next.REVIEW))
+            await self._review(job)
         else:
             await self._attempt(job, adapter)
+
+    async def give_up(self, jobs: Sequence[DebitJob]) -> None:
+        """End what time has decided about, without billing: it is away, paused, or not ours."""
+        late = [job for job in jobs if job.doubt_s is None]
+        intents = [Intent(job.charge_id, job.attempts + 1, query=False) for job in late]
+        ends = await self._begin.submit(intents)
+        hand_on([end for end in ends if isinstance(end, Ended)], self._offers, self._metrics)
+        for job, begun in zip(late, ends, strict=True):
+            if isinstance(begun, Begun):  # the database's clock has gone back meanwhile
+                back = Result(job.charge_id, begun.attempt, "not_sent", Next.AGAIN, delay_s=1)
+                await self._store(back)
+        for job in jobs:
+            adapter = self._adapters.get(job.billing)
+            if job.open and adapter is not None:
+                await self._after_silence(job, adapter)
+            elif job.doubt_s is not None and not job.open:
+                await self._review(job)
+
+    async def _review(self, job: DebitJob) -> None:
+        self._left_to_people(job.charge_id, "its doubt has outlived the horizon")
+        await self._store(Result(job.charge_id, job.attempts, "unknown", Next.REVIEW))
 
     async def _after_silence(self, job: DebitJob, adapter: Adapter) -> None:
         """The last attempt has no result, for its node stopped: its outcome is unknown."""
@@ -140,10 +151,8 @@ class Debits:
         intent = Intent(job.charge_id, attempt, query, repeat=job.doubt_s is not None)
         # From before the commit on: a node that slept in it must not send when it wakes up.
         send_by = self._clock.seconds() + SEND_WITHIN_S
-        [begun] = await self._begin.submit([intent])
-        if isinstance(begun, Ended):
-            hand_on([begun], self._offers, self._metrics)
-        if not isinstance(begun, Begun):
+        begun = await self._begun(intent)
+        if begun is None:
             return
         begun_at = self._clock.seconds()
         if job.doubt_s is None:
@@ -159,6 +168,7 @@ class Debits:
             repeat=begun.doubt_s is not None,
         )
         answer = await self._ask(adapter, order, query=query, send_by=send_by)
+        self._tell_pace(order, adapter, answer, send_by=send_by)
         took_s = self._clock.seconds() - begun_at
         self._metrics.debit_seconds.child(adapter.name).observe(took_s)
         doubt = answered(
@@ -172,6 +182,24 @@ class Debits:
         doubtful = begun.doubt_s is not None
         event = judge(adapter.abilities, answer, repeat=doubtful, quiet_over=quiet_over)
         await self._store(self._result(adapter, order, answer, event, doubt, doubtful=doubtful))
+
+    async def _begun(self, intent: Intent) -> Begun | None:
+        """The attempt on record; None when it must not be made."""
+        [begun] = await self._begin.submit([intent])
+        if isinstance(begun, Ended):
+            hand_on([begun], self._offers, self._metrics)
+        return begun if isinstance(begun, Begun) else None
+
+    def _tell_pace(
+        self, order: DebitOrder, adapter: Adapter, answer: QueryAnswer, *, send_by: float
+    ) -> None:
+        pace = self._paces[adapter.name]
+        if not isinstance(answer, NotSent | Unknown):
+            pace.answered()
+        elif not isinstance(answer, NotSent):
+            pace.failed(order.charge_id)
+        elif self._clock.seconds() <= send_by:  # later, it is we who were slow
+            pace.failed(order.charge_id, retry_after_s=answer.retry_after_s)
 
     async def _ask(
         self, adapter: Adapter, order: DebitOrder, *, query: bool, send_by: float

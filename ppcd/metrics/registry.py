@@ -76,7 +76,8 @@ class Metrics:
 
     def know_adapter(self, name: str) -> None:
         """Start every series of a billing adapter at 0."""
-        for family in (self.debits, self.debit_seconds, self.debits_in_flight):
+        told = (self.debits, self.debit_seconds, self.debits_in_flight, self.breaker_open)
+        for family in told:
             family.prepare(adapter=name)
 
     def know_route(self, template: str) -> None:
@@ -204,6 +205,12 @@ class Metrics:
         )
         self.debits_in_flight = self._gauge(
             "debits_in_flight", "Debits written to billing and not yet answered.", ADAPTER
+        )
+        self.breaker_open = self._gauge(
+            "breaker_open",
+            "1 while this node leaves a billing system alone that has not answered several debits "
+            "in a row, but for a try now and then; else 0.",
+            ADAPTER,
         )
 
     def _work(self) -> None:

@@ -12,8 +12,10 @@ from ppcd.billing.file import FileBilling
 from ppcd.billing.http import HttpBilling
 from ppcd.billing.sql import SqlBilling, lanes_for
 from ppcd.config import Settings
+from ppcd.flow.pace import Pace
 from ppcd.flow.ports import Adapter
 from ppcd.http.client import Client, ClientTls
+from ppcd.metrics import Metrics
 from ppcd.store.dsn import dsn_of
 
 
@@ -44,6 +46,22 @@ def adapters_of(
         _MAKERS[section.kind](_Given(name, section, settings, reactor, random, wall_s))
         for name, section in settings.billing.items()
     ]
+
+
+def paces_of(
+    settings: Settings, *, reactor: Any, random: Random, metrics: Metrics
+) -> dict[str, Pace]:
+    """How fast each billing system is asked."""
+    return {
+        name: Pace(
+            name,
+            section.pace.rules(section.at_once_max),
+            clock=reactor,
+            jitter=random.random,
+            metrics=metrics,
+        )
+        for name, section in settings.billing.items()
+    }
 
 
 def _http(given: _Given) -> Adapter:

@@ -26,6 +26,7 @@ from ppcd.flow.request import Requests
 from ppcd.metrics import Metrics
 from ppcd.partner.events import EventWriter
 from ppcd.partner.wire import language_wanted
+from ppcd.service.adapters import paces_of
 from ppcd.service.edges import Edges
 from ppcd.service.in_force import InForce
 from ppcd.service.links import Links, dialects_of
@@ -118,6 +119,8 @@ class Node:
             debits=self.debits,
             notifications=self.notifications,
             expiry=Expiry(lanes=self.lanes, offers=self.work.offers, metrics=metrics),
+            paces=self.paces,
+            horizon_s=lambda: self.in_force.horizon_s,
         )
         self.watch = Watch(self)
         self.edges = Edges(self)
@@ -166,9 +169,11 @@ class Node:
     def _wire_money(self, settings: Settings, world: World, metrics: Metrics) -> None:
         """The debits and who carries them out."""
         in_force = self.in_force
+        self.paces = paces_of(settings, reactor=world.reactor, random=world.random, metrics=metrics)
         self.debits = Debits(
             lanes=self.lanes,
             adapters=self.adapters,
+            paces=self.paces,
             clock=world.reactor,
             node=settings.node.name,
             horizon_s=lambda: in_force.horizon_s,

@@ -96,6 +96,7 @@ class Watch:
             "database": self.store_problem() or "connected",
             "links": node.links.status(),
             "jobs": self._jobs(),
+            "billing": node.work.debits.status(),
             "charges": None
             if seen is None
             else {

@@ -1,6 +1,6 @@
 """The workers of a node, what they are offered, and the stop buttons that hold them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -9,8 +9,11 @@ from ppcd.flow.background import background
 from ppcd.flow.debit import Debits
 from ppcd.flow.expire import Expiry
 from ppcd.flow.notify import Notifications
+from ppcd.flow.overdue import Overdue
+from ppcd.flow.pace import Pace
 from ppcd.flow.prompt import Prompts
 from ppcd.metrics import Metrics
+from ppcd.service.queues import DebitQueues
 from ppcd.store import registers
 from ppcd.store.lanes import Runner
 from ppcd.store.registers import PauseRow
@@ -20,12 +23,12 @@ from ppcd.worker.ticks import Tick
 
 #: Jobs of a kind at once, and queued in memory: what is more stays in the database.
 PROMPTS_RUNNING_MAX: Final = 500
-DEBITS_RUNNING_MAX: Final = 200
 WEBHOOKS_RUNNING_MAX: Final = 200
 QUEUE_MAX: Final = 5000
-#: A job held by a stop button is looked at again after this.
+#: A prompt held by a stop button is looked at again after this.
 HELD_S: Final = 10.0
 SWEEP_S: Final = 1.0
+OVERDUE_S: Final = 5.0
 FREE_HOLDS_S: Final = 60.0
 PAUSES_S: Final = 1.0
 
@@ -63,7 +66,7 @@ class Work:
     """Everything that runs by itself."""
 
     prompts: Jobs[PromptJob]
-    debits: Jobs[DebitJob]
+    debits: DebitQueues
     webhooks: Jobs[WebhookKey]
 
     def __init__(self, *, reactor: Any, metrics: Metrics, lanes: Runner) -> None:
@@ -75,7 +78,14 @@ class Work:
         self.offers = _Offers(self)
 
     def set_up(
-        self, *, prompts: Prompts, debits: Debits, notifications: Notifications, expiry: Expiry
+        self,
+        *,
+        prompts: Prompts,
+        debits: Debits,
+        notifications: Notifications,
+        expiry: Expiry,
+        paces: Mapping[str, Pace],
+        horizon_s: Callable[[], float],
     ) -> None:
         """Give each step its worker."""
         clock, metrics = self._reactor, self._metrics
@@ -92,17 +102,12 @@ class Work:
             held=lambda job: self._paused("prompts", partner=job.partner),
             hold=lambda job: prompts.postpone(job, HELD_S),
         )
-        self.debits = Jobs(
-            "debit",
+        self.debits = DebitQueues(
             debits,
+            paces,
             clock=clock,
             metrics=metrics,
-            key=lambda job: job.charge_id,
-            running_max=DEBITS_RUNNING_MAX,
-            queue_max=QUEUE_MAX,
-            closed=lambda: self._all_paused("debits"),
-            held=lambda job: self._paused("debits", adapter=job.billing),
-            hold=lambda job: debits.postpone(job, HELD_S),
+            paused=lambda name: self._paused("debits", adapter=name),
         )
         self.webhooks = Jobs(
             "webhook",
@@ -113,7 +118,16 @@ class Work:
             running_max=WEBHOOKS_RUNNING_MAX,
             queue_max=QUEUE_MAX,
         )
+        overdue = Overdue(
+            lanes=self._lanes,
+            debits=debits,
+            known=paces.keys(),
+            standing=self.debits.standing,
+            horizon_s=horizon_s,
+            clock=clock,
+        )
         self._ticks = [
+            self._tick("end debits out of time", overdue.sweep, OVERDUE_S),
             self._tick("end charges out of time", expiry.sweep, SWEEP_S),
             self._tick("forget old holds", expiry.free_holds, FREE_HOLDS_S),
             self._tick("read the stop buttons", self.learn_pauses, PAUSES_S),
@@ -152,7 +166,7 @@ class Work:
     async def _load(self, keys: Sequence[PromptKey]) -> None:
         self.prompts.offer(await self._prompts.load(keys))
 
-    def _kinds(self) -> Iterable[Jobs[Any]]:
+    def _kinds(self) -> Iterable[Jobs[Any] | DebitQueues]:
         return (self.prompts, self.debits, self.webhooks)
 
     def _tick(self, what: str, work: Callable[[], Any], pause_s: float) -> Tick:

@@ -28,12 +28,26 @@ LAST_SENT = """
                                 WHERE r.charge_id = d.charge_id AND r.attempt = d.attempt
                                   AND r.result = 'not_sent'))"""
 
-_CLAIM = f"""
+_DUE = """
     WITH due AS MATERIALIZED (
         SELECT ctid FROM debit_job
-         WHERE review_since IS NULL AND run_at <= (SELECT business_now())
+         WHERE billing = %(billing)s AND review_since IS NULL AND run_at <= (SELECT business_now())
          ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-    ), j AS (
+    )"""
+
+# Those that time has decided about, in a queue that nobody works off now: a debit that was not
+# begun in time, and a doubt that has outlived its horizon.
+_OVERDUE = """
+    WITH due AS MATERIALIZED (
+        SELECT ctid FROM debit_job
+         WHERE billing = %(billing)s AND review_since IS NULL AND run_at <= (SELECT business_now())
+           AND coalesce(doubt_since + make_interval(secs => %(horizon_s)s), start_by)
+               < (SELECT business_now())
+         LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    )"""
+
+_TAKEN = f"""
+    , j AS (
         UPDATE debit_job q SET run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
           FROM due WHERE q.ctid = due.ctid
         RETURNING q.*
@@ -46,10 +60,37 @@ _CLAIM = f"""
 """
 
 
-def claim(cur: Cursor, *, limit: int, lease_s: float) -> list[DebitJob]:
-    """Take over jobs that are overdue, whoever had them."""
-    cur.execute(_CLAIM, {"limit": limit, "lease_s": lease_s})
+def claim(cur: Cursor, *, billing: str, limit: int, lease_s: float) -> list[DebitJob]:
+    """Take over a billing system's jobs that nobody has, or has had for too long."""
+    cur.execute(_DUE + _TAKEN, {"billing": billing, "limit": limit, "lease_s": lease_s})
     return [DebitJob(*row) for row in cur.fetchall()]
+
+
+def claim_overdue(
+    cur: Cursor, *, billing: str, horizon_s: float, limit: int, lease_s: float
+) -> list[DebitJob]:
+    """The same of those alone that need no billing system any more to come to their end."""
+    values = {"billing": billing, "horizon_s": horizon_s, "limit": limit, "lease_s": lease_s}
+    cur.execute(_OVERDUE + _TAKEN, values)
+    return [DebitJob(*row) for row in cur.fetchall()]
+
+
+# One step of the index for each name, however many jobs each has.
+_BILLINGS = """
+    WITH RECURSIVE known AS (
+        SELECT min(billing) AS billing FROM debit_job WHERE review_since IS NULL
+        UNION ALL
+        SELECT (SELECT min(j.billing) FROM debit_job j
+                 WHERE j.review_since IS NULL AND j.billing > known.billing)
+          FROM known WHERE known.billing IS NOT NULL
+    )
+    SELECT billing FROM known WHERE billing IS NOT NULL
+"""
+
+
+def billings(cur: Cursor) -> list[str]:
+    """The billing systems that there are jobs for."""
+    return [row[0] for row in cur.execute(_BILLINGS).fetchall()]
 
 
 _RECLAIM = """

@@ -31,12 +31,33 @@ class Step(Protocol[J]):
     async def run(self, job: J) -> None: ...
 
 
+class Pace(Protocol):
+    """How fast jobs may be begun, where that changes; it is asked before each."""
+
+    @property
+    def at_once_max(self) -> int:
+        """How many may run now; 0 while none may."""
+        ...
+
+    @property
+    def ahead_max(self) -> int:
+        """How many are worth having in the queue."""
+        ...
+
+    def wait_s(self) -> float:
+        """Seconds until one more may be begun; 0: now."""
+        ...
+
+    def begun(self) -> None: ...
+
+
 class Jobs(Generic[J]):
     """Runs the jobs of one kind, `running_max` at once.
 
     `key` names a job: one that is queued or running is not taken a second time. `poll_s` is how
     often overdue work is looked for. `closed` says that no job of this kind may be run now (the
-    stop button); `held` says so of one job, and `hold` puts it off.
+    stop button); `held` says so of one job, and `hold` puts it off. `pace` sets lower limits than
+    `running_max` and `queue_max`, as it goes.
     """
 
     def __init__(
@@ -53,6 +74,7 @@ class Jobs(Generic[J]):
         closed: Callable[[], bool] = lambda: False,
         held: Callable[[J], bool] = lambda job: False,
         hold: Callable[[J], Awaitable[None]] | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.kind = kind
         self._step = step
@@ -65,6 +87,8 @@ class Jobs(Generic[J]):
         self._closed = closed
         self._held = held
         self._hold = hold
+        self._pace = pace
+        self._pacing: IDelayedCall | None = None
         self._queue: deque[J] = deque()
         self._taken: set[Hashable] = set()
         self._surplus: list[J] = []
@@ -92,7 +116,7 @@ class Jobs(Generic[J]):
     @property
     def wanted(self) -> bool:
         """Whether there is room for new work, and it may be begun."""
-        return len(self._queue) < self._queue_max and not self._stopping and not self._closed()
+        return not self._stopping and not self._closed() and len(self._queue) < self._room()
 
     def start(self) -> None:
         """Begin to look for overdue work."""
@@ -101,11 +125,12 @@ class Jobs(Generic[J]):
 
     def offer(self, jobs: Sequence[J]) -> None:
         """Take jobs that are leased to this node, as far as there is room for them."""
+        room = self._room()
         for job in jobs:
             key = self._key(job)
             if key in self._taken:
                 continue
-            if self._stopping or len(self._queue) >= self._queue_max:
+            if self._stopping or len(self._queue) >= room:
                 self._surplus.append(job)
                 continue
             self._taken.add(key)
@@ -121,6 +146,9 @@ class Jobs(Generic[J]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._pacing is not None:
+            self._pacing.cancel()
+            self._pacing = None
         self._empty()
         if self._running == 0:
             return succeed(None)
@@ -141,11 +169,35 @@ class Jobs(Generic[J]):
         self._pumping = True
         if self._closed():
             self._empty()
-        while self._queue and self._running < self._running_max and not self._stopping:
+        while self._queue and not self._stopping and self._may_begin():
             job = self._queue.popleft()
             self._running += 1
             background(f"run a {self.kind} job", self._run(job), self._metrics)
         self._pumping = False
+
+    def _may_begin(self) -> bool:
+        pace = self._pace
+        if pace is None:
+            return self._running < self._running_max
+        if self._running >= min(self._running_max, pace.at_once_max):
+            return False
+        wait_s = pace.wait_s()
+        if wait_s <= 0:
+            pace.begun()
+            return True
+        if self._pacing is None:
+            self._pacing = self._clock.callLater(wait_s, self._go_on)
+        return False
+
+    def _go_on(self) -> None:
+        self._pacing = None
+        self._pump()
+
+    def _room(self) -> int:
+        """How many the queue may hold now."""
+        if self._pace is None:
+            return self._queue_max
+        return min(self._queue_max, self._pace.ahead_max)
 
     async def _run(self, job: J) -> None:
         try:
@@ -171,7 +223,7 @@ class Jobs(Generic[J]):
             return
         self._pump()
         # Half empty, and the last look found work: look again at once instead of at the next tick.
-        if self._behind and len(self._queue) < self._queue_max // 2:
+        if self._behind and len(self._queue) <= self._room() // 2:
             self._behind = False
             self._poll()
 
@@ -196,7 +248,7 @@ class Jobs(Generic[J]):
         background(f"claim {self.kind} jobs", self._claim(), self._metrics)
 
     async def _claim(self) -> None:
-        room = self._queue_max - len(self._queue)
+        room = self._room() - len(self._queue)
         try:
             if room > 0 and not self._closed():
                 jobs = await self._step.claim(min(room, 500))

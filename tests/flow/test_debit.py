@@ -307,26 +307,14 @@ def test_an_answer_in_strange_letters_is_recorded_all_the_same(
     assert world.state(charge) is state
 
 
-def test_a_billing_system_that_this_node_does_not_have_is_left_to_others(world: World) -> None:
-    charge = confirmed(world)
-    world.adapters.clear()
-    world.pump()
-    assert world.state(charge) is State.CONFIRMED
-    world.restart()
-    world.pass_(29)
-    assert world.state(charge) is State.CONFIRMED
-    world.pass_(1)
-    assert world.state(charge) is State.SUCCEEDED
-
-
-def test_jobs_can_be_given_back_and_put_off(world: World) -> None:
+def test_jobs_can_be_given_back(world: World) -> None:
     charge = confirmed(world)
     [job] = world.offers.debited
     world.offers.clear()
-    now(world.debits.postpone(job, 10))
-    assert now(world.debits.claim(10)) == []
+    assert now(world.debits.claim("sim", 10)) == []
     now(world.debits.release([job]))
-    [claimed] = now(world.debits.claim(10))
+    assert now(world.debits.claim("other", 10)) == []
+    [claimed] = now(world.debits.claim("sim", 10))
     assert claimed.charge_id == charge.charge_id
 
 

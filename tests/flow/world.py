@@ -21,6 +21,8 @@ from ppcd.charge.texts import Texts
 from ppcd.flow.debit import Debits
 from ppcd.flow.expire import Expiry
 from ppcd.flow.notify import Notifications
+from ppcd.flow.overdue import Overdue
+from ppcd.flow.pace import Pace, PaceRules
 from ppcd.flow.ports import DeliveryReceipt, End, Mo, Said, Sms
 from ppcd.flow.prompt import Prompts
 from ppcd.flow.reply import Replies, ReplyRules
@@ -62,7 +64,12 @@ class World:
     """One node and its surroundings. `restart` is a new process: it knows only the database."""
 
     def __init__(
-        self, store: Store, *, abilities: Abilities = ABLE, runner: Runner | None = None
+        self,
+        store: Store,
+        *,
+        abilities: Abilities = ABLE,
+        runner: Runner | None = None,
+        pacing: dict[str, Any] | None = None,
     ) -> None:
         self.store = store
         self.clock = Clock()
@@ -73,6 +80,8 @@ class World:
         self.with_code = False
         self.lifetime_s = 600.0
         self.horizon_s = 900.0
+        #: What differs from a pace that is of no consequence.
+        self.pacing = pacing or {}
         self.untrusted: frozenset[str] = frozenset({"shady"})
         self.partner = Partner(
             store.partner_id, store.partner, "Game Shop", "ru", "https://shop.example/hook"
@@ -121,13 +130,23 @@ class World:
             offers=self.offers,
             metrics=self.metrics,
         )
+        self.pace = self.a_pace()
         self.debits = Debits(
             adapters=self.adapters,
+            paces={"sim": self.pace},
             clock=clock,
             node="a",
             horizon_s=lambda: self.horizon_s,
             jitter=lambda: 0.0,
             **shared,
+        )
+        self.overdue = Overdue(
+            lanes=lanes,
+            debits=self.debits,
+            known=self.adapters.keys(),
+            standing=lambda billing: self.pace.is_open,
+            horizon_s=lambda: self.horizon_s,
+            clock=clock,
         )
         self.notifications = Notifications(
             lanes=lanes,
@@ -138,6 +157,11 @@ class World:
             metrics=self.metrics,
         )
         self.expiry = Expiry(**shared)
+
+    def a_pace(self) -> Pace:
+        """How fast billing is asked."""
+        rules = replace(PaceRules(failures_max=10_000), **self.pacing)
+        return Pace("sim", rules, clock=self.clock, jitter=lambda: 0.0, metrics=self.metrics)
 
     def _routes(self) -> list[RouteRules]:
         return [
@@ -189,7 +213,9 @@ class World:
         """What workers and the sweep do on each tick."""
         now(self.expiry.sweep())
         self.offers.prompted.extend(now(self.prompts.claim(100)))
-        self.offers.debited.extend(now(self.debits.claim(100)))
+        now(self.overdue.sweep())
+        if not self.pace.is_open:
+            self.offers.debited.extend(now(self.debits.claim("sim", 100)))
         self.offers.notified.extend(now(self.notifications.claim(100)))
         self.pump()
 

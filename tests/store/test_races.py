@@ -281,7 +281,7 @@ def test_two_answers_at_once_end_a_charge_once(
 def test_claims_at_once_share_the_work(store: Store, first: First) -> None:
     confirmed = {store.a_charge(State.CONFIRMED).charge_id for _ in range(4)}
     store.ahead(61)
-    mine = {job.charge_id for job in first.does(debits.claim, limit=2, lease_s=60)}
+    mine = {job.charge_id for job in first.does(debits.claim, billing="sim", limit=2, lease_s=60)}
     theirs = {job.charge_id for job in store.claim_debits()}
     assert len(mine) == 2
     assert mine | theirs == confirmed

@@ -55,6 +55,23 @@ class FakeStep:
             raise self.trouble
 
 
+class FakePace:
+    """Fulfils the worker's `Pace` with what a test sets."""
+
+    def __init__(self) -> None:
+        self.at_once_max = 2
+        self.ahead_max = 3
+        self.tokens = 1000
+        self.begins = 0
+
+    def wait_s(self) -> float:
+        return 0 if self.tokens else 0.5
+
+    def begun(self) -> None:
+        self.begins += 1
+        self.tokens -= 1
+
+
 class Scene:
     """A worker, its step and its clock."""
 
@@ -396,3 +413,57 @@ def test_a_round_that_fails_is_followed_by_the_next(criticals: Criticals) -> Non
     assert work.rounds == 3
     assert len(criticals.take()) == 1
     tick.stop()
+
+
+# --- pace
+
+
+@pytest.fixture
+def paced() -> Iterator[tuple[Scene, FakePace]]:
+    pace = FakePace()
+    scene = Scene(running_max=5, queue_max=100, pace=pace)
+    yield scene, pace
+    scene.jobs.stop()
+    scene.step.end()
+    assert scene.clock.getDelayedCalls() == []
+
+
+def test_a_pace_sets_lower_limits_as_it_goes(paced: tuple[Scene, FakePace]) -> None:
+    scene, pace = paced
+    scene.jobs.offer([1, 2, 3])
+    scene.jobs.offer([4, 5, 6, 7])
+    assert scene.step.ran == [1, 2]
+    assert scene.step.released == [6, 7]
+    assert not scene.jobs.wanted
+    pace.at_once_max, pace.ahead_max = 9, 9
+    assert scene.jobs.wanted
+    scene.step.end(1)
+    assert scene.step.ran == [1, 2, 3, 4, 5]
+    assert scene.jobs.running == 4
+    assert pace.begins == 5
+
+
+def test_a_pace_of_so_many_a_second_is_waited_for(paced: tuple[Scene, FakePace]) -> None:
+    scene, pace = paced
+    pace.at_once_max, pace.ahead_max, pace.tokens = 9, 9, 1
+    scene.jobs.offer([1, 2, 3])
+    assert scene.step.ran == [1]
+    scene.clock.advance(0.4)
+    pace.tokens = 1
+    scene.clock.advance(0.1)
+    assert scene.step.ran == [1, 2]
+    pace.tokens = 1
+    scene.step.end(1)
+    assert scene.step.ran == [1, 2, 3]
+
+
+def test_as_few_are_claimed_as_the_pace_has_room_for(paced: tuple[Scene, FakePace]) -> None:
+    scene, pace = paced
+    pace.at_once_max = pace.ahead_max = 1
+    scene.step.due = [1, 2, 3, 4]
+    scene.jobs.start()
+    assert scene.step.claims[0] == 1
+    assert scene.step.ran == [1]
+    pace.at_once_max = pace.ahead_max = 4
+    scene.clock.advance(1)
+    assert scene.step.ran == [1, 2, 3, 4]

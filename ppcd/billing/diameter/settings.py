@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from pydantic import model_validator as _model_validator
 
 from ppcd.billing.diameter.answers import FIXED
+from ppcd.billing.pace_settings import PaceSettings
 from ppcd.billing.settings import BILLING_REASONS
 from ppcd.charge.debit import Abilities, DenialReason
 
@@ -206,6 +207,14 @@ class DiameterBillingSettings(_Section):
         default=DiameterAbilitiesSettings(),
         description="What the charging system's owner has confirmed.",
     )
+    pace: PaceSettings = Field(
+        default=PaceSettings(), description="How fast it is asked, and when it is left alone."
+    )
+
+    @property
+    def at_once_max(self) -> int:
+        """How many requests can be sent before one is answered."""
+        return self.in_flight_max
 
     @field_validator(
         "origin_host", "origin_realm", "session_identity", "destination_realm", "destination_host"

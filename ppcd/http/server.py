@@ -17,6 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
@@ -76,6 +77,8 @@ class Channel(HTTPChannel):
         self._timer: IDelayedCall | None = None
         self._fresh = True
         self._refused = False
+        #: The socket itself, while all that was written to it has left.
+        self._socket: Connection | None = None
         self.peer_host = ""
 
     # -- the one timer
@@ -113,6 +116,16 @@ class Channel(HTTPChannel):
         self.transport.abortConnection()  # type: ignore[union-attr]
 
     def send(self, data: bytes) -> None:
+        """Into the socket at once where that can be: by way of the reactor's next turn, an answer
+        costs three system calls more, each of them a chance to lose the interpreter to a lane.
+        """
+        if self._socket is not None:
+            sent = self._socket.writeSomeData(data)
+            if sent == len(data):
+                return
+            # A full socket or a lost one: the library's buffer, now and ever after, in their order.
+            self._socket = None
+            data = data[sent:] if isinstance(sent, int) else data
         self.transport.write(data)  # type: ignore[union-attr]
 
     def attach(self, flow: IPushProducer) -> None:
@@ -127,6 +140,8 @@ class Channel(HTTPChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()  # type: ignore[no-untyped-call]
+        transport: Any = self.transport
+        self._socket = transport if isinstance(transport, Connection) else None
         self.peer_host = getattr(self.getPeer(), "host", "")  # type: ignore[no-untyped-call]
         self.wait(_Phase.HEADERS, self.site.limits.headers_s)
         self.site.connected(self)
@@ -171,6 +186,7 @@ class Channel(HTTPChannel):
             if self.length != 0:
                 self.wait(_Phase.BODY, limits.body_s)
                 if request.expects_continue:
+                    self._socket = None  # the library writes this itself
                     self._send100Continue()  # type: ignore[no-untyped-call]
 
     def rawDataReceived(self, data: bytes) -> None:

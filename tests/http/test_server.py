@@ -13,7 +13,7 @@ from ppcd.http.messages import Request, Response, json_response
 from ppcd.http.router import Router
 from ppcd.http.server import Limits, Site
 from tests.conftest import Criticals
-from tests.http.peers import Peer
+from tests.http.peers import Peer, Socket
 
 
 class _World:
@@ -123,6 +123,48 @@ def test_a_request_is_answered_and_the_connection_kept(world: _World) -> None:
         assert "connection" not in headers
     assert not peer.closed
     assert [seen.route for seen in world.seen] == ["/hello"] * 3
+
+
+def test_an_answer_goes_into_the_socket_at_once(world: _World) -> None:
+    peer = Peer(world.site, transport=Socket)
+    for _ in range(2):
+        peer.sends(GET)
+        assert peer.answer()[0] == 200
+    assert isinstance(peer.transport, Socket)
+    assert peer.transport.buffered == b""
+
+
+@pytest.mark.parametrize("room", [0, 1, 100])
+def test_what_a_full_socket_does_not_take_follows_in_its_order(world: _World, room: int) -> None:
+    peer = Peer(world.site, transport=Socket)
+    assert isinstance(peer.transport, Socket)
+    peer.transport.room = [room]
+    peer.sends(GET)
+    whole = peer.got()
+    assert peer.transport.buffered == whole[room:]
+    # What is buffered must not be overtaken, and only the transport knows when it has left.
+    peer.sends(GET)
+    assert peer.got() == whole
+    assert peer.transport.buffered == whole[room:] + whole
+
+
+def test_a_socket_that_is_lost_is_the_reactors_to_notice(world: _World) -> None:
+    peer = Peer(world.site, transport=Socket)
+    assert isinstance(peer.transport, Socket)
+    peer.transport.room = [-1]
+    peer.sends(GET)
+    assert peer.answer()[0] == 200
+    assert peer.transport.buffered
+
+
+def test_an_answer_does_not_overtake_the_word_to_go_on(world: _World) -> None:
+    peer = Peer(world.site, transport=Socket)
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    peer.sends(head)
+    peer.sends(b"hello")
+    assert isinstance(peer.transport, Socket)
+    assert peer.transport.buffered.startswith(b"HTTP/1.1 100 ")
+    assert peer.transport.buffered.endswith(b"hello")
 
 
 def test_any_cut_of_the_octets_gives_the_same_request(world: _World) -> None:

@@ -1,6 +1,6 @@
 """Where a node is spoken to: the partners' address, the NOC's, and the control socket."""
 
-import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ from ppcd.http.tls import server_options
 from ppcd.ops.health import Health
 from ppcd.ops.server import listen, operations_site
 from ppcd.partner.api import PartnerApi
+from ppcd.service.chance import new_name
 from ppcd.service.control import Control
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Edges:
             settings.partner_api,
             listings=Listings(lanes=node.lanes),
             clock=self._reactor,
-            new_correlator=lambda: str(uuid.uuid4()),
+            new_correlator=partial(new_name, node.random),
         )
         router = Router()
         self._api.add_routes(router)

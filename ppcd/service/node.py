@@ -80,6 +80,7 @@ class Node:
         self.in_force = InForce(settings)
         self.metrics = metrics
         self._world = world
+        self.random = world.random
         self._reactor = world.reactor
         self._stopping = False
         self.dsn = _dsn(settings)

@@ -6,7 +6,6 @@ SIGTERM and SIGINT drain, a second one leaves at once; SIGHUP reads the configur
 import gc
 import os
 import random
-import secrets
 import signal
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from ppcd.ops.admin import SocketTaken
 from ppcd.ops.lag import LagMeter
 from ppcd.ops.systemd import ServiceManager, Watchdog, watchdog_interval_s
 from ppcd.service.adapters import adapters_of
+from ppcd.service.chance import Unpredictable
 from ppcd.service.node import CannotStart, Node, World
 from ppcd.worker.ticks import Tick
 
@@ -61,8 +61,8 @@ class Process:
         interval_s = watchdog_interval_s(os.environ, pid=os.getpid())
         self._watchdog = Watchdog(self._systemd, interval_s, reactor=reactor)
         self._lag = LagMeter(self.metrics.reactor_lag_seconds.child(), reactor=reactor)
-        generator = secrets.SystemRandom()
-        jitter = random.Random(secrets.randbits(64))  # noqa: S311  # jitter
+        generator = Unpredictable()
+        jitter = random.Random(generator.getrandbits(64))  # noqa: S311  # jitter
         wall_s = time.time  # noqa: TID251  # ids, signatures, billing's logs; never money's time
         self.node = Node(
             settings,

@@ -263,7 +263,8 @@ class Requests:
         match result:
             case creation.Created():
                 self._metrics.charges.child("awaiting").add()
-                self._offers.prompts([result.prompt])
+                if result.prompt is not None:
+                    self._offers.prompts([result.prompt])
                 return Created(view_of(result.charge))
             case Conflict.CORRELATOR_TAKEN:
                 return CorrelatorTaken()
@@ -279,8 +280,15 @@ class Requests:
     def _create_all(
         self, cur: Cursor, batch: Sequence[NewCharge], *, repeat: bool = False
     ) -> list[CreateResult]:
-        limits = self._rules().limits
-        return creation.create(cur, batch, lease_s=LEASE_S, limits=limits, repeat=repeat)
+        # Prompts that this node would not begin are nobody's from the start: giving them back
+        # one by one costs more than all that was created.
+        return creation.create(
+            cur,
+            batch,
+            lease_s=LEASE_S if self._offers.wants_prompts() else 0,
+            limits=self._rules().limits,
+            repeat=repeat,
+        )
 
     async def _replayed(
         self, result: creation.Replayed, new: NewCharge

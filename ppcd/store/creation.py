@@ -6,9 +6,12 @@ texts, links and partners' wire formats.
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from ppcd.store.rows import (
     ADDRESSES_MAX,
@@ -20,16 +23,16 @@ from ppcd.store.rows import (
     PromptNo,
     awaiting_key,
 )
-from ppcd.store.sql import Cursor, columns
+from ppcd.store.sql import Cursor, columns, integers, texts, unlike_octets, unlike_texts, written
 from ppcd.store.subscribers import NO_LIMITS, Limits, Spared, spared
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A new charge, with the prompt job to be run at once."""
+    """A new charge, with the prompt job to be run at once; None when it was leased to nobody."""
 
     charge: ChargeRow
-    prompt: PromptJob
+    prompt: PromptJob | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Replayed:
 
     charge_id: int
 
+
+_NUMBER: Final = attrgetter("address_no")
 
 CreateResult = Created | Replayed | Conflict | Spared
 
@@ -52,9 +57,12 @@ class _Held:
 
 
 # One creation for a subscriber at a time, over all nodes: two must not choose the same address.
-_LOCK_SUBSCRIBERS = "SELECT pg_advisory_xact_lock(m) FROM unnest(%s::bigint[]) AS m"
-
-_NOW = "SELECT business_now()"
+# The time is read when all of them are ours.
+_LOCK_SUBSCRIBERS = """
+    SELECT business_now()
+      FROM (SELECT count(pg_advisory_xact_lock(m)) FROM unnest(%s::bigint[]) AS m) AS locked(number)
+     WHERE number > 0
+"""
 
 _TAKE_KEYS = """
     INSERT INTO charge_key (partner_id, kind, value_hash, charge_id, fingerprint)
@@ -63,17 +71,23 @@ _TAKE_KEYS = """
     ON CONFLICT DO NOTHING
 """
 
+# OFFSET 0: each key is looked up by itself, however few rows the statistics believe the table has.
 _READ_KEYS = """
-    SELECT k.partner_id, k.kind, k.value_hash, k.charge_id, k.fingerprint
-      FROM charge_key k
-      JOIN unnest(%(partner_id)s::bigint[], %(kind)s::text[], %(value_hash)s::bytea[])
-           AS w(partner_id, kind, value_hash) USING (partner_id, kind, value_hash)
+    SELECT k.*
+      FROM unnest(%(partner_id)s::bigint[], %(kind)s::text[], %(value_hash)s::bytea[])
+           AS w(partner_id, kind, value_hash)
+     CROSS JOIN LATERAL (
+           SELECT k.partner_id, k.kind, k.value_hash, k.charge_id, k.fingerprint
+             FROM charge_key k
+            WHERE (k.partner_id, k.kind, k.value_hash) = (w.partner_id, w.kind, w.value_hash)
+           OFFSET 0) k
 """
 
 _GIVE_KEYS_BACK = """
     DELETE FROM charge_key k
-     USING unnest(%s::bigint[], %s::text[], %s::bytea[]) AS w(partner_id, kind, value_hash)
-     WHERE k.charge_id = ANY(%s::bigint[])
+     USING unnest(%(partner_id)s::bigint[], %(kind)s::text[], %(value_hash)s::bytea[])
+           AS w(partner_id, kind, value_hash)
+     WHERE k.charge_id = ANY(%(charge_id)s::bigint[])
        AND (k.partner_id, k.kind, k.value_hash) = (w.partner_id, w.kind, w.value_hash)
 """
 
@@ -87,16 +101,16 @@ _HELD = """
 _INSERT_CHARGES = """
     INSERT INTO charge (charge_id, partner_id, msisdn, amount_minor, currency, merchant,
                         description, language, reference, correlator, product_id, route, address,
-                        address_no, with_code, billing, debit_start_s, sink, document, expires_at,
+                        address_no, billing, debit_start_s, sink, document, expires_at, with_code,
                         created_at)
     SELECT c.*, %(now)s FROM unnest(
         %(charge_id)s::bigint[], %(partner_id)s::bigint[], %(msisdn)s::bigint[],
         %(amount_minor)s::bigint[], %(currency)s::text[], %(merchant)s::text[],
         %(description)s::text[], %(language)s::text[], %(reference)s::text[],
         %(correlator)s::text[], %(product_id)s::text[], %(route)s::text[], %(address)s::text[],
-        %(address_no)s::bigint[], %(with_code)s::boolean[], %(billing)s::text[],
-        %(debit_start_s)s::integer[], %(sink)s::text[], %(document)s::text[],
-        %(expires_at)s::timestamptz[]) AS c
+        %(address_no)s::bigint[], %(billing)s::text[], %(debit_start_s)s::integer[],
+        %(sink)s::text[], %(document)s::text[], %(expires_at)s::timestamptz[],
+        %(with_code)s::boolean[]) AS c
 """
 
 _INSERT_WORK = """
@@ -134,8 +148,9 @@ def _hash(value: str) -> bytes:
     return hashlib.sha256(value.encode()).digest()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Key:
+class _Key(NamedTuple):
+    """A tuple, for each charge has two and a batch sorts them all."""
+
     partner_id: int
     kind: str
     value_hash: bytes
@@ -160,19 +175,21 @@ def create(
 
     No two charges of a batch are of one subscriber. Running it again with the same arguments is
     harmless, which is all that `repeat` says: what the first run made is found by its own id.
+    Without a lease the prompt jobs are whoever's comes first.
     """
-    cur.execute(_LOCK_SUBSCRIBERS, [sorted({new.msisdn for new in batch})])
-    now: datetime = cur.execute(_NOW).fetchone()[0]  # type: ignore[index]  # always one row
+    locks = integers(sorted({new.msisdn for new in batch}))
+    now: datetime = cur.execute(_LOCK_SUBSCRIBERS, [locks]).fetchone()[0]  # type: ignore[index]  # always one row
     results: dict[int, CreateResult] = {}
     fresh = _take_keys(cur, batch, results)
     held = _read_held(cur, fresh, now)
     waiting = Counter(key // ADDRESSES_MAX for key, use in held.items() if use.awaiting)
     results |= spared(cur, fresh, limits, waiting=waiting, now=now)
+    held_by = {key // ADDRESSES_MAX for key in held}
     placed: list[tuple[NewCharge, Address, str | None]] = []
     for new in fresh:
         if new.charge_id in results:
             continue
-        choice = choose_address(new, held)
+        choice = choose_address(new, held if new.msisdn in held_by else {})
         if choice is None:
             results[new.charge_id] = Conflict.NO_FREE_ADDRESS
         else:
@@ -180,7 +197,8 @@ def create(
     _give_back(cur, [new for new in fresh if new.charge_id in results])
     _insert(cur, placed, now, lease_s)
     for new, address, code in placed:
-        results[new.charge_id] = _created(new, address, code, now)
+        prompt = _prompt(new, address, code) if lease_s > 0 else None
+        results[new.charge_id] = Created(_charge(new, now), prompt)
     return [results[new.charge_id] for new in batch]
 
 
@@ -188,22 +206,29 @@ def _take_keys(
     cur: Cursor, batch: Sequence[NewCharge], results: dict[int, CreateResult]
 ) -> list[NewCharge]:
     """Those of `batch` whose keys are theirs now; the others' results are set."""
-    wanted = sorted((key, new.charge_id, new.fingerprint) for new in batch for key in _keys(new))
+    keys = {new.charge_id: _keys(new) for new in batch}
+    wanted = sorted(
+        (key, new.charge_id, new.fingerprint) for new in batch for key in keys[new.charge_id]
+    )
+    names = _key_columns(key for key, _, _ in wanted)
     cur.execute(
         _TAKE_KEYS,
-        columns((key for key, _, _ in wanted), ("partner_id", "kind", "value_hash"))
-        | {"charge_id": [w[1] for w in wanted], "fingerprint": [w[2] for w in wanted]},
+        names
+        | {
+            "charge_id": integers(charge_id for _, charge_id, _ in wanted),
+            "fingerprint": unlike_octets(fingerprint for _, _, fingerprint in wanted),
+        },
     )
+    if cur.rowcount == len(wanted):
+        return list(batch)  # all of them new, so no run of this batch came before either
     # A second statement: it sees what a concurrent winner committed while the first one waited.
-    cur.execute(
-        _READ_KEYS, columns((key for key, _, _ in wanted), ("partner_id", "kind", "value_hash"))
-    )
+    cur.execute(_READ_KEYS, names)
     owners = {
         _Key(row[0], row[1], bytes(row[2])): (row[3], bytes(row[4])) for row in cur.fetchall()
     }
     fresh, lost = [], []
     for new in batch:
-        verdict = _ownership(new, owners)
+        verdict = _ownership(new, keys[new.charge_id], owners)
         if verdict is None:
             fresh.append(new)
         else:
@@ -217,13 +242,21 @@ def _take_keys(
     return [new for new in fresh if new.charge_id not in already]
 
 
+def _key_columns(keys: Iterable[_Key]) -> dict[str, str]:
+    partner_ids, kinds, hashes = zip(*keys, strict=True)
+    return {
+        "partner_id": integers(partner_ids),
+        "kind": texts(kinds),
+        "value_hash": unlike_octets(hashes),
+    }
+
+
 def _ownership(
-    new: NewCharge, owners: Mapping[_Key, tuple[int, bytes]]
+    new: NewCharge, keys: Sequence[_Key], owners: Mapping[_Key, tuple[int, bytes]]
 ) -> Replayed | Conflict | None:
     """None when all keys are this charge's; else what the partner is to be told."""
-    for key in reversed(
-        _keys(new)
-    ):  # the correlator, where there is one, explains more than the reference
+    # The correlator, where there is one, explains more than the reference.
+    for key in reversed(keys):
         owner, fingerprint = owners[key]
         if owner == new.charge_id:
             continue
@@ -234,29 +267,24 @@ def _ownership(
 
 
 def _exists(cur: Cursor, charge_ids: list[int]) -> set[int]:
-    cur.execute("SELECT charge_id FROM charge WHERE charge_id = ANY(%s::bigint[])", [charge_ids])
+    cur.execute(
+        "SELECT charge_id FROM charge WHERE charge_id = ANY(%s::bigint[])", [integers(charge_ids)]
+    )
     return {row[0] for row in cur.fetchall()}
 
 
 def _give_back(cur: Cursor, lost: Sequence[NewCharge]) -> None:
     """A charge that is not created leaves no key of its own behind."""
     if lost:
-        keys = [key for new in lost for key in _keys(new)]
-        cur.execute(
-            _GIVE_KEYS_BACK,
-            [
-                [key.partner_id for key in keys],
-                [key.kind for key in keys],
-                [key.value_hash for key in keys],
-                [new.charge_id for new in lost],
-            ],
-        )
+        names = _key_columns(key for new in lost for key in _keys(new))
+        lost_ids = integers(new.charge_id for new in lost)
+        cur.execute(_GIVE_KEYS_BACK, names | {"charge_id": lost_ids})
 
 
 def _read_held(cur: Cursor, fresh: Sequence[NewCharge], now: datetime) -> dict[int, _Held]:
     if not fresh:
         return {}
-    cur.execute(_HELD, {"now": now, "msisdn": sorted({new.msisdn for new in fresh})})
+    cur.execute(_HELD, {"now": now, "msisdn": integers(sorted({new.msisdn for new in fresh}))})
     return {row[0]: _Held(*row[1:]) for row in cur.fetchall()}
 
 
@@ -267,6 +295,8 @@ def choose_address(new: NewCharge, held: Mapping[int, _Held]) -> tuple[Address, 
     whatever the route says: a late answer to the older charge must not pay for this one. None
     when all of them wait.
     """
+    if not held:
+        return min(new.pool, key=_NUMBER), new.code if new.code_required else None
     uses = [
         (address, held.get(awaiting_key(new.msisdn, address.address_no))) for address in new.pool
     ]
@@ -299,39 +329,22 @@ def _insert(
     # `awaiting` is always locked in the order of its keys, on all nodes and in all statements.
     ordered = sorted(placed, key=lambda p: awaiting_key(p[0].msisdn, p[1].address_no))
     charges = [new for new, _, _ in ordered]
-    values = columns(
-        charges,
-        (
-            *(
-                "charge_id",
-                "partner_id",
-                "msisdn",
-                "amount_minor",
-                "currency",
-                "merchant",
-                "description",
-            ),
-            *(
-                "language",
-                "reference",
-                "correlator",
-                "product_id",
-                "route",
-                "billing",
-                "debit_start_s",
-            ),
-            *("sink", "document", "major_number"),
-        ),
-    ) | {
+    codes = [code for _, _, code in ordered]
+    values = {
+        **written(integers, charges, ("charge_id", "partner_id", "msisdn", "amount_minor")),
+        **written(integers, charges, ("debit_start_s",)),
+        **written(texts, charges, ("currency", "major_number", "merchant", "description")),
+        **written(texts, charges, ("language", "product_id", "route", "billing", "sink")),
+        **written(unlike_texts, charges, ("reference", "correlator", "document")),
         "now": now,
         "lease_s": lease_s,
-        "address": [address.address for _, address, _ in ordered],
-        "address_no": [address.address_no for _, address, _ in ordered],
-        "asked_code": [code for _, _, code in ordered],
-        "with_code": [code is not None for _, _, code in ordered],
-        "key": [awaiting_key(new.msisdn, address.address_no) for new, address, _ in ordered],
-        "expires_at": [now + timedelta(seconds=new.lifetime_s) for new in charges],
-        "free_at": [now + timedelta(seconds=new.lifetime_s + new.quarantine_s) for new in charges],
+        "address": texts(address.address for _, address, _ in ordered),
+        "address_no": integers(address.address_no for _, address, _ in ordered),
+        "asked_code": texts(codes),
+        "with_code": texts("f" if code is None else "t" for code in codes),
+        "key": integers(awaiting_key(new.msisdn, at.address_no) for new, at, _ in ordered),
+        "expires_at": texts(str(_later(now, new.lifetime_s)) for new in charges),
+        "free_at": texts(str(_later(now, new.lifetime_s + new.quarantine_s)) for new in charges),
     }
     cur.execute(_INSERT_CHARGES, values)
     cur.execute(_INSERT_WORK, values)
@@ -341,8 +354,13 @@ def _insert(
         cur.execute(_INSERT_TOKENS, list(columns(with_token, names).values()))
 
 
-def _created(new: NewCharge, address: Address, code: str | None, now: datetime) -> Created:
-    charge = ChargeRow(
+@lru_cache(maxsize=64)  # a batch has one time and few lifetimes
+def _later(now: datetime, seconds: float) -> datetime:
+    return now + timedelta(seconds=seconds)
+
+
+def _charge(new: NewCharge, now: datetime) -> ChargeRow:
+    return ChargeRow(
         charge_id=new.charge_id,
         partner_id=new.partner_id,
         partner=new.partner,
@@ -357,13 +375,16 @@ def _created(new: NewCharge, address: Address, code: str | None, now: datetime) 
         sink=new.sink,
         document=new.document,
         created_at=now,
-        expires_at=now + timedelta(seconds=new.lifetime_s),
+        expires_at=_later(now, new.lifetime_s),
         state="awaiting",
         reason=None,
         billing_reference=None,
         decided_at=None,
     )
-    prompt = PromptJob(
+
+
+def _prompt(new: NewCharge, address: Address, code: str | None) -> PromptJob:
+    return PromptJob(
         charge_id=new.charge_id,
         prompt_no=PromptNo.PROMPT,
         kind="prompt" if code is None else "prompt_code",
@@ -380,4 +401,3 @@ def _created(new: NewCharge, address: Address, code: str | None, now: datetime) 
         description=new.description,
         language=new.language,
     )
-    return Created(charge, prompt)

@@ -12,7 +12,7 @@ from typing import Final
 
 from ppcd.store.ids import first_id_of
 from ppcd.store.rows import NewCharge
-from ppcd.store.sql import Cursor
+from ppcd.store.sql import Cursor, integers
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
@@ -50,15 +50,21 @@ class Spared:
 
 
 # Each phone's newest charges, as many as the limits ask about, through the index on its number.
+# Of phones that nothing is known of there is no row.
 _ASKED = """
-    SELECT m,
-           EXISTS (SELECT FROM blocked_subscriber b
-                    WHERE b.msisdn = m AND (b.until IS NULL OR b.until > %(now)s)),
-           ARRAY(SELECT c.created_at FROM charge c
-                  WHERE c.msisdn = m AND c.charge_id >= %(first)s
-                    AND c.created_at > %(now)s - interval '1 day'
-                  ORDER BY c.charge_id DESC LIMIT %(limit)s)
+    SELECT m, found.blocked, found.asked
       FROM unnest(%(msisdn)s::bigint[]) AS m
+     CROSS JOIN LATERAL (
+           SELECT EXISTS (SELECT FROM blocked_subscriber b
+                           WHERE b.msisdn = m AND (b.until IS NULL OR b.until > %(now)s))
+                      AS blocked,
+                  ARRAY(SELECT c.created_at FROM charge c
+                         WHERE c.msisdn = m AND c.charge_id >= %(first)s
+                           AND c.created_at > %(now)s - interval '1 day'
+                         ORDER BY c.charge_id DESC LIMIT %(limit)s)
+                      AS asked
+           OFFSET 0) found
+     WHERE found.blocked OR found.asked <> '{}'
 """
 
 
@@ -78,13 +84,13 @@ def spared(
             "now": now,
             "first": first_id_of(now - _DAY - _SLACK),
             "limit": max(limits.per_hour_max, limits.per_day_max),
-            "msisdn": sorted({new.msisdn for new in wanted}),
+            "msisdn": integers(sorted({new.msisdn for new in wanted})),
         },
     )
     asked = {row[0]: (row[1], sorted(row[2], reverse=True)) for row in cur.fetchall()}
     found = {}
     for new in wanted:
-        blocked, times = asked[new.msisdn]
+        blocked, times = asked.get(new.msisdn, (False, ()))
         verdict = (
             Spared(Why.BLOCKED)
             if blocked

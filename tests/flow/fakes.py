@@ -187,12 +187,13 @@ class FakeOffers:
     prompted: deque[PromptJob | PromptKey] = field(default_factory=deque)
     debited: deque[DebitJob] = field(default_factory=deque)
     notified: deque[WebhookKey] = field(default_factory=deque)
+    wanted: bool = True
 
     def wants_prompts(self) -> bool:
-        return True
+        return self.wanted
 
     def wants_debits(self) -> bool:
-        return True
+        return self.wanted
 
     def prompts(self, jobs: Sequence[PromptJob | PromptKey]) -> None:
         self.prompted.extend(jobs)

@@ -84,6 +84,15 @@ def test_a_charge_is_created_with_its_prompt_on_its_way(world: World) -> None:
     assert world.counted("charges", "awaiting") == 1
 
 
+def test_a_prompt_that_nobody_here_would_send_is_whoever_comes_first_s(world: World) -> None:
+    world.offers.wanted = False
+    created = create(world)
+    assert isinstance(created, Created)
+    assert not world.offers.prompted
+    [job] = now(world.prompts.claim(10))
+    assert job.charge_id == created.charge.charge_id
+
+
 def test_the_same_request_again_is_answered_with_the_same_charge(world: World) -> None:
     order = world.an_order()
     first = now(world.requests.create(world.partner, order))

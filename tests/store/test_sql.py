@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ppcd.store.sql import columns, integers, octets, texts
+from ppcd.store.sql import columns, integers, octets, texts, unlike_octets, unlike_texts, written
 from tests.builders import Store
 
 QUICK = settings(
@@ -30,6 +30,7 @@ def read(store: Store, literal: str, kind: str) -> list[Any]:
 @example(["NULL", "null", None, "", " ", '"', "\\", "{}", ",", 'a\\"b', "'; DROP TABLE reply; --"])
 def test_texts_arrive_as_they_are(store: Store, values: list[str | None]) -> None:
     assert read(store, texts(values), "text") == values
+    assert unlike_texts(values) == texts(values)
 
 
 @QUICK
@@ -37,6 +38,7 @@ def test_texts_arrive_as_they_are(store: Store, values: list[str | None]) -> Non
 @example([b"", b"\0", b"\\x41", b'"{},', bytes(range(256))])
 def test_octets_arrive_as_they_are(store: Store, values: list[bytes]) -> None:
     assert read(store, octets(values), "bytea") == values
+    assert unlike_octets(values) == octets(values)
 
 
 @QUICK
@@ -52,6 +54,7 @@ def test_columns_keep_the_rows_order(store: Store) -> None:
         "charge_id": [new.charge_id for new in made],
         "reference": [new.reference for new in made],
     }
+    assert written(integers, made, ("charge_id",)) == {"charge_id": integers(found["charge_id"])}
 
 
 def test_a_reply_of_nasty_octets_is_kept_as_it_came(store: Store) -> None:

@@ -1,18 +1,18 @@
 """The creation of charges, in bulk.
 
-Owns that one request makes one charge, and which reply address a charge gets. Refuses to know
-texts, links and partners' wire formats.
+Owns which reply address a charge gets, and that it is whole. Refuses to know texts, links and
+partners' wire formats; that one request makes one charge is `charge_keys`'.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final
 
+from ppcd.store.charge_keys import Replayed, give_back, take_keys
 from ppcd.store.rows import (
     ADDRESSES_MAX,
     Address,
@@ -23,8 +23,10 @@ from ppcd.store.rows import (
     PromptNo,
     awaiting_key,
 )
-from ppcd.store.sql import Cursor, columns, integers, texts, unlike_octets, unlike_texts, written
+from ppcd.store.sql import Cursor, columns, integers, texts, unlike_texts, written
 from ppcd.store.subscribers import NO_LIMITS, Limits, Spared, spared
+
+__all__ = ["CreateResult", "Created", "Replayed", "choose_address", "create"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,6 @@ class Created:
 
     charge: ChargeRow
     prompt: PromptJob | None
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """The same request came before; here is what it made."""
-
-    charge_id: int
 
 
 _NUMBER: Final = attrgetter("address_no")
@@ -62,33 +57,6 @@ _LOCK_SUBSCRIBERS = """
     SELECT business_now()
       FROM (SELECT count(pg_advisory_xact_lock(m)) FROM unnest(%s::bigint[]) AS m) AS locked(number)
      WHERE number > 0
-"""
-
-_TAKE_KEYS = """
-    INSERT INTO charge_key (partner_id, kind, value_hash, charge_id, fingerprint)
-    SELECT * FROM unnest(%(partner_id)s::bigint[], %(kind)s::text[], %(value_hash)s::bytea[],
-                         %(charge_id)s::bigint[], %(fingerprint)s::bytea[])
-    ON CONFLICT DO NOTHING
-"""
-
-# OFFSET 0: each key is looked up by itself, however few rows the statistics believe the table has.
-_READ_KEYS = """
-    SELECT k.*
-      FROM unnest(%(partner_id)s::bigint[], %(kind)s::text[], %(value_hash)s::bytea[])
-           AS w(partner_id, kind, value_hash)
-     CROSS JOIN LATERAL (
-           SELECT k.partner_id, k.kind, k.value_hash, k.charge_id, k.fingerprint
-             FROM charge_key k
-            WHERE (k.partner_id, k.kind, k.value_hash) = (w.partner_id, w.kind, w.value_hash)
-           OFFSET 0) k
-"""
-
-_GIVE_KEYS_BACK = """
-    DELETE FROM charge_key k
-     USING unnest(%(partner_id)s::bigint[], %(kind)s::text[], %(value_hash)s::bytea[])
-           AS w(partner_id, kind, value_hash)
-     WHERE k.charge_id = ANY(%(charge_id)s::bigint[])
-       AND (k.partner_id, k.kind, k.value_hash) = (w.partner_id, w.kind, w.value_hash)
 """
 
 _HELD = """
@@ -144,25 +112,6 @@ _INSERT_TOKENS = """
 """
 
 
-def _hash(value: str) -> bytes:
-    return hashlib.sha256(value.encode()).digest()
-
-
-class _Key(NamedTuple):
-    """A tuple, for each charge has two and a batch sorts them all."""
-
-    partner_id: int
-    kind: str
-    value_hash: bytes
-
-
-def _keys(new: NewCharge) -> list[_Key]:
-    keys = [_Key(new.partner_id, "reference", _hash(new.reference))]
-    if new.correlator is not None:
-        keys.append(_Key(new.partner_id, "correlator", _hash(new.correlator)))
-    return keys
-
-
 def create(
     cur: Cursor,
     batch: Sequence[NewCharge],
@@ -180,7 +129,8 @@ def create(
     locks = integers(sorted({new.msisdn for new in batch}))
     now: datetime = cur.execute(_LOCK_SUBSCRIBERS, [locks]).fetchone()[0]  # type: ignore[index]  # always one row
     results: dict[int, CreateResult] = {}
-    fresh = _take_keys(cur, batch, results)
+    fresh, taken = take_keys(cur, batch)
+    results |= taken
     held = _read_held(cur, fresh, now)
     waiting = Counter(key // ADDRESSES_MAX for key, use in held.items() if use.awaiting)
     results |= spared(cur, fresh, limits, waiting=waiting, now=now)
@@ -194,91 +144,12 @@ def create(
             results[new.charge_id] = Conflict.NO_FREE_ADDRESS
         else:
             placed.append((new, *choice))
-    _give_back(cur, [new for new in fresh if new.charge_id in results])
+    give_back(cur, [new for new in fresh if new.charge_id in results])
     _insert(cur, placed, now, lease_s)
     for new, address, code in placed:
         prompt = _prompt(new, address, code) if lease_s > 0 else None
         results[new.charge_id] = Created(_charge(new, now), prompt)
     return [results[new.charge_id] for new in batch]
-
-
-def _take_keys(
-    cur: Cursor, batch: Sequence[NewCharge], results: dict[int, CreateResult]
-) -> list[NewCharge]:
-    """Those of `batch` whose keys are theirs now; the others' results are set."""
-    keys = {new.charge_id: _keys(new) for new in batch}
-    wanted = sorted(
-        (key, new.charge_id, new.fingerprint) for new in batch for key in keys[new.charge_id]
-    )
-    names = _key_columns(key for key, _, _ in wanted)
-    cur.execute(
-        _TAKE_KEYS,
-        names
-        | {
-            "charge_id": integers(charge_id for _, charge_id, _ in wanted),
-            "fingerprint": unlike_octets(fingerprint for _, _, fingerprint in wanted),
-        },
-    )
-    if cur.rowcount == len(wanted):
-        return list(batch)  # all of them new, so no run of this batch came before either
-    # A second statement: it sees what a concurrent winner committed while the first one waited.
-    cur.execute(_READ_KEYS, names)
-    owners = {
-        _Key(row[0], row[1], bytes(row[2])): (row[3], bytes(row[4])) for row in cur.fetchall()
-    }
-    fresh, lost = [], []
-    for new in batch:
-        verdict = _ownership(new, keys[new.charge_id], owners)
-        if verdict is None:
-            fresh.append(new)
-        else:
-            results[new.charge_id] = verdict
-            lost.append(new)
-    _give_back(cur, lost)
-    already = _exists(cur, [new.charge_id for new in fresh])
-    for new in fresh:
-        if new.charge_id in already:  # the first run of this very batch did it
-            results[new.charge_id] = Replayed(new.charge_id)
-    return [new for new in fresh if new.charge_id not in already]
-
-
-def _key_columns(keys: Iterable[_Key]) -> dict[str, str]:
-    partner_ids, kinds, hashes = zip(*keys, strict=True)
-    return {
-        "partner_id": integers(partner_ids),
-        "kind": texts(kinds),
-        "value_hash": unlike_octets(hashes),
-    }
-
-
-def _ownership(
-    new: NewCharge, keys: Sequence[_Key], owners: Mapping[_Key, tuple[int, bytes]]
-) -> Replayed | Conflict | None:
-    """None when all keys are this charge's; else what the partner is to be told."""
-    # The correlator, where there is one, explains more than the reference.
-    for key in reversed(keys):
-        owner, fingerprint = owners[key]
-        if owner == new.charge_id:
-            continue
-        if key.kind == "reference":
-            return Conflict.REFERENCE_TAKEN
-        return Replayed(owner) if fingerprint == new.fingerprint else Conflict.CORRELATOR_TAKEN
-    return None
-
-
-def _exists(cur: Cursor, charge_ids: list[int]) -> set[int]:
-    cur.execute(
-        "SELECT charge_id FROM charge WHERE charge_id = ANY(%s::bigint[])", [integers(charge_ids)]
-    )
-    return {row[0] for row in cur.fetchall()}
-
-
-def _give_back(cur: Cursor, lost: Sequence[NewCharge]) -> None:
-    """A charge that is not created leaves no key of its own behind."""
-    if lost:
-        names = _key_columns(key for new in lost for key in _keys(new))
-        lost_ids = integers(new.charge_id for new in lost)
-        cur.execute(_GIVE_KEYS_BACK, names | {"charge_id": lost_ids})
 
 
 def _read_held(cur: Cursor, fresh: Sequence[NewCharge], now: datetime) -> dict[int, _Held]:

@@ -360,6 +360,12 @@ def _charge(created: Created) -> Charge:
     return Charge(job.charge_id, job.key, job.msisdn, job.address, job.code, job)
 
 
+def deadlocks(store: Store) -> int:
+    """How many there have been."""
+    counted = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    return int(store.query(counted)[0][0])
+
+
 def charge_of(created: CreateResult) -> Charge:
     """The charge that a creation made."""
     assert isinstance(created, Created)

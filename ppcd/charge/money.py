@@ -127,13 +127,20 @@ def from_decimal(value: Decimal, currency: str) -> Money:
 
 def to_decimal_text(money: Money) -> str:
     """The amount in major units with all its decimals: 25.00, JPY 500, KWD 1.250."""
-    whole, fraction = _split(money)
+    whole, fraction = _split(money.amount_minor, money.currency)
     return f"{whole}.{fraction}" if fraction else whole
+
+
+def sum_text(amount_minor: int, currency: str) -> str:
+    """A sum in major units with all its decimals: it may be nothing, or a debt, or huge."""
+    whole, fraction = _split(abs(amount_minor), currency)
+    sign = "-" if amount_minor < 0 else ""
+    return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
 
 
 def to_major_number(money: Money) -> str:
     """The amount as the number in a reply is spelt: 25 or 25.5, without zeros at the end."""
-    whole, fraction = _split(money)
+    whole, fraction = _split(money.amount_minor, money.currency)
     fraction = fraction.rstrip("0")
     return f"{whole}.{fraction}" if fraction else whole
 
@@ -158,8 +165,8 @@ def format_money(money: Money, language: str) -> str:
     return f"{amount_text(money, language)} {currency_text(money.currency, language)}"
 
 
-def _split(money: Money) -> tuple[str, str]:
+def _split(amount_minor: int, currency: str) -> tuple[str, str]:
     """Digits before and after the decimal point, the latter all of them."""
-    places = exponent(money.currency)
-    digits = str(money.amount_minor).zfill(places + 1)
+    places = exponent(currency)
+    digits = str(amount_minor).zfill(places + 1)
     return digits[: len(digits) - places], digits[len(digits) - places :]

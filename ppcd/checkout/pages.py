@@ -39,6 +39,12 @@ _EVENTS: Final = (
     (b"X-Accel-Buffering", b"no"),
     _NOSNIFF,
 )
+#: What is said of a try that was refused, where the next one may go otherwise.
+_REFUSALS: Final = {
+    "no_free_address": "error_waiting",
+    "not_served": "error_operator",
+    "over_limit": "error_limit",
+}
 #: Silence on a stream that no proxy takes for its end.
 BEAT_S: Final = 15.0
 _ID_LENGTH_MAX: Final = 64
@@ -146,11 +152,8 @@ class Pages:
     async def _show(self, request: Request) -> Response:
         session = await self._find(request)
         wanted = self._wanted(request, session)
-        trouble = None
-        if session is not None and session.row.try_refused == "no_free_address":
-            trouble = Trouble("error_waiting")
-        elif session is not None and session.row.try_refused == "not_served":
-            trouble = Trouble("error_operator")
+        words = None if session is None else _REFUSALS.get(session.row.try_refused or "")
+        trouble = None if words is None else Trouble(words)
         return self._answer(session, wanted, trouble=trouble)
 
     def _news(self, session: Session, wanted: Wanted) -> dict[str, object]:

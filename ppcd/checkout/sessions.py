@@ -20,6 +20,7 @@ from ppcd.store import checkout as store
 from ppcd.store.batcher import Batcher
 from ppcd.store.checkout import NewSession, SessionRow, Try
 from ppcd.store.lanes import Runner
+from ppcd.store.limits import OverLimit
 from ppcd.store.subscribers import Spared, Why
 
 #: Charges that one session may ask for: each sends a text to somebody's phone.
@@ -183,6 +184,8 @@ class Sessions:
             case Spared():
                 # Who is blocked is not told so: anybody can type a number into a page.
                 why = "not_served" if answer.why is Why.BLOCKED else "no_free_address"
+            case OverLimit():
+                why = "over_limit"
             case flow.Busy() | flow.CorrelatorTaken():
                 # Nobody knows; the next press goes on with this very try.
                 pass

@@ -70,6 +70,7 @@ _UK: Final = {
     "error_operator": "З цього номера оплатити не можна: він іншого оператора.",
     "error_offer": "Оберіть тариф.",
     "error_busy": "Зараз не виходить. Спробуйте ще раз за хвилину.",
+    "error_limit": "Ліміт оплат вичерпано. Спробуйте меншу суму або пізніше.",
     "error_waiting": "На цей номер уже надіслано забагато запитів без відповіді. Дайте на них "
     "відповідь або зачекайте.",
     "failed_title": "Щось пішло не так",
@@ -144,6 +145,7 @@ _RU: Final = {
     "error_operator": "С этого номера заплатить нельзя: он другого оператора.",
     "error_offer": "Выберите тариф.",
     "error_busy": "Сейчас не получается. Попробуйте ещё раз через минуту.",
+    "error_limit": "Лимит оплат исчерпан. Попробуйте меньшую сумму или позже.",
     "error_waiting": "На этот номер уже отправлено слишком много запросов без ответа. Ответьте "
     "на них или подождите.",
     "failed_title": "Что-то пошло не так",
@@ -217,6 +219,7 @@ _EN: Final = {
     "error_operator": "This number can't be used: it belongs to another operator.",
     "error_offer": "Choose a plan.",
     "error_busy": "This does not work right now. Try again in a minute.",
+    "error_limit": "The payment limit is used up. Try a smaller amount, or later.",
     "error_waiting": "Too many requests to this number wait for an answer. Answer them, or wait.",
     "failed_title": "Something went wrong",
     "foot": "A single payment, no subscription.",

@@ -147,6 +147,11 @@ def _partners(commands: _Commands) -> None:
     sites.add_argument("--remove", metavar="ORIGIN")
     _json(sites)
 
+    _limits(partner)
+    _tariffs(commands)
+
+
+def _tariffs(commands: _Commands) -> None:
     tariff = _group(commands, "tariff", "what partners sell under a name")
     add = _command(tariff, "add", "ppcd.cli.partners.add_tariff", "register a tariff")
     add.add_argument("partner")
@@ -202,6 +207,28 @@ def _keys(partner: _Commands) -> None:
     networks.add_argument(
         "network", nargs="*", metavar="CIDR", help="such as 192.0.2.0/24; none: from anywhere"
     )
+
+
+def _limits(partner: _Commands) -> None:
+    limits = _command(
+        partner, "set-limits", "ppcd.cli.limits.set_limits", "how much its charges may debit"
+    )
+    limits.add_argument("name")
+    limits.add_argument("--currency", required=True, help="ISO 4217, such as UAH")
+    limits.add_argument("--charge", metavar="AMOUNT", help="of one charge at most, such as 500.00")
+    limits.add_argument("--day", metavar="AMOUNT", help="in a day at most")
+    limits.add_argument("--month", metavar="AMOUNT", help="in a calendar month at most")
+    limits.add_argument(
+        "--default", action="store_true", help="none of its own: what the configuration says"
+    )
+    shown = _command(
+        partner,
+        "show-limits",
+        "ppcd.cli.limits.show_limits",
+        "its own limits, and what counts towards them",
+    )
+    shown.add_argument("name")
+    _json(shown)
 
 
 def _subscribers(commands: _Commands) -> None:

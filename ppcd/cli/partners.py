@@ -151,7 +151,7 @@ def sites(args: argparse.Namespace) -> int:
 
 def add_tariff(args: argparse.Namespace) -> int:
     """Register a tariff."""
-    money = _money(args.amount, args.currency)
+    money = money_of(args.amount, args.currency)
     if not _TARIFF.fullmatch(args.name):
         raise Failed(f"{args.name!r} is no name: letters, digits, . - and _", exit_code=USAGE)
     tariff = TariffRow(
@@ -198,7 +198,8 @@ def show_tariffs(args: argparse.Namespace) -> int:
     return 0
 
 
-def _money(amount: str, currency: str) -> Money:
+def money_of(amount: str, currency: str) -> Money:
+    """An amount as typed. Raises Failed."""
     try:
         return from_decimal(Decimal(amount), currency)
     except InvalidOperation as exc:

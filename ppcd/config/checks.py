@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from ppcd.charge.money import AmountError, UnknownCurrency, from_decimal
 from ppcd.charge.reading import Reader, UnreadableWord, WordsCollide
@@ -25,6 +26,14 @@ __all__ = ["Complaint", "check"]
 
 #: SMPP 3.4, 4.1.1: a password is a C-octet string of at most 9 octets with its end.
 SMPP_PASSWORD_LENGTH_MAX = 8
+#: The keys of `limits` that are amounts.
+BY_SUM = (
+    "charge_max",
+    "subscriber_day_max",
+    "subscriber_month_max",
+    "partner_day_max",
+    "partner_month_max",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,7 @@ def check(settings: Settings, document: Document, secrets: Mapping[str, Secret])
     found = [*_links(links, secrets), *_pools(routes), *_served(routes)]
     for name, route in routes.items():
         found += _route(name, route, links, document)
+    found += _limits(settings)
     found += _texts(settings)
     found += _words(settings)
     found += _sinks(settings)
@@ -108,11 +118,29 @@ def _route(
         yield Complaint((*loc, "code"), "is above, so code_above must say which amounts")
     if route.code != "above" and route.code_above:
         yield Complaint((*loc, "code_above"), "counts only with code: above")
-    for currency, amount in route.code_above.items():
+    yield from _amounts((*loc, "code_above"), route.code_above)
+
+
+def _amounts(loc: tuple[int | str, ...], amounts: Mapping[str, Decimal]) -> Iterator[Complaint]:
+    for currency, amount in amounts.items():
         try:
             from_decimal(amount, currency)
         except (AmountError, UnknownCurrency) as exc:
-            yield Complaint((*loc, "code_above", currency), str(exc))
+            yield Complaint((*loc, currency), str(exc))
+
+
+def _limits(settings: Settings) -> Iterator[Complaint]:
+    limits = getattr(settings, "limits", None)
+    if limits is None:
+        return
+    for key in BY_SUM:
+        yield from _amounts(("limits", key), getattr(limits, key))
+    for whose in ("subscriber", "partner"):
+        day, month = getattr(limits, f"{whose}_day_max"), getattr(limits, f"{whose}_month_max")
+        for currency in sorted(set(day) & set(month)):
+            if day[currency] > month[currency]:
+                said = "is above the month's, so it never holds"
+                yield Complaint(("limits", f"{whose}_day_max", currency), said, harmless=True)
 
 
 def _pools(routes: Mapping[str, Route]) -> Iterator[Complaint]:

@@ -6,7 +6,6 @@ Each key's description says its unit and what goes wrong; the reference in docs/
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -15,7 +14,7 @@ from ppcd.charge.reading import DEFAULT_WORDS
 from ppcd.charge.reading import Words as WordTable
 from ppcd.config.types import (
     Address,
-    Amount,
+    AmountByCurrency,
     Digits,
     File,
     HostPort,
@@ -25,12 +24,12 @@ from ppcd.config.types import (
     Number,
     Section,
     Whole,
+    Zone,
 )
 
 __all__ = [
     "Charges",
     "Database",
-    "Limits",
     "Log",
     "Node",
     "Operations",
@@ -41,7 +40,6 @@ __all__ = [
 ]
 
 Templates = dict[str, str]
-CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 class Node(Section):
@@ -172,7 +170,7 @@ class Route(Section):
         "an amount. By default never, but always where the pool has one address. When all "
         "addresses are in quarantine a code is asked for anyway.",
     )
-    code_above: dict[str, Amount] = Field(
+    code_above: AmountByCurrency = Field(
         default_factory=dict,
         description="With `code: above`: amount for each currency above which a code is asked for. "
         "A currency left out always asks.",
@@ -184,14 +182,6 @@ class Route(Section):
         description="Seconds for which an address stays with its charge after the charge's end. "
         "People answer old prompts; too short, and an old yes pays a new charge.",
     )
-
-    @field_validator("code_above")
-    @classmethod
-    def _currencies(cls, value: dict[str, Decimal]) -> dict[str, Decimal]:
-        for currency in value:
-            if not CURRENCY.fullmatch(currency):
-                raise ValueError(f"must have ISO 4217 codes such as UAH as keys, got {currency!r}")
-        return value
 
     @field_validator("links", "msisdn_prefixes")
     @classmethod
@@ -241,38 +231,10 @@ class Charges(Section):
     language: Language = Field(
         default="ru", description="Language of prompts, where neither request nor partner says one."
     )
-
-
-class Limits(Section):
-    """How often one phone is asked, by all partners and through all nodes together."""
-
-    prompts_per_hour_max: Whole = Field(
-        default=60,
-        ge=0,
-        le=1000,
-        description="Charges for one phone within an hour; more get 429. The default only stops a "
-        "flood: 3 suits most. 0: no limit, and anybody with a key can bomb a phone with texts.",
-    )
-    prompts_per_day_max: Whole = Field(
-        default=200,
-        ge=0,
-        le=1000,
-        description="Charges for one phone within 24 hours; more get 429. 10 suits most. 0: no "
-        "limit.",
-    )
-    open_max: Whole = Field(
-        default=0,
-        ge=0,
-        le=1000,
-        description="Charges of one phone that wait for its answer at the same time; more get 409. "
-        "0: as many as the pool has addresses.",
-    )
-    stop_blocks_days: Whole = Field(
-        default=0,
-        ge=0,
-        le=36_500,
-        description="Days for which a phone that answered STOP is not asked again, by any partner; "
-        "`ppcd subscriber unblock` ends it. 0: a STOP only declines.",
+    time_zone: Zone = Field(
+        default="UTC",
+        description="Whose days and months limits and statements count, such as Europe/Kyiv; "
+        "PostgreSQL must know it too. The same on all nodes, or their days begin apart.",
     )
 
 

@@ -14,12 +14,12 @@ from ppcd.billing.sql_settings import SqlBillingSettings
 from ppcd.charge.reading import Words as WordTable
 from ppcd.config.bind import link_settings
 from ppcd.config.document import Problem
+from ppcd.config.limits import Limits
 from ppcd.config.links import Link
 from ppcd.config.secret import Secret
 from ppcd.config.sections import (
     Charges,
     Database,
-    Limits,
     Log,
     Node,
     Operations,
@@ -67,7 +67,7 @@ class Settings(Section):
         min_length=1, description="Billing systems, each under a name of its own."
     )
     charges: Charges = Field(default=Charges(), description="The way of a charge.")
-    limits: Limits = Field(default=Limits(), description="How often one phone is asked.")
+    limits: Limits = Field(default=Limits(), description="How often and how much.")
     texts: TextOverrides = Field(default=TextOverrides(), description="Texts of prompts.")
     words: Words = Field(default=Words(), description="Words of answers.")
     partner_api: PartnerApiSettings = Field(

@@ -9,12 +9,21 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Final, Literal
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 __all__ = [
     "Address",
     "Amount",
+    "AmountByCurrency",
     "Digits",
     "File",
     "HostPort",
@@ -25,10 +34,13 @@ __all__ = [
     "Section",
     "Switch",
     "Whole",
+    "Zone",
 ]
 
 WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?")
+CURRENCY: Final = re.compile(r"[A-Z]{3}")
+ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}")
 SWITCH: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -111,6 +123,21 @@ def _host_port(value: object) -> object:
     return value
 
 
+def _by_currency(value: dict[str, Decimal]) -> dict[str, Decimal]:
+    for currency in value:
+        if not CURRENCY.fullmatch(currency):
+            raise ValueError(f"must have ISO 4217 codes such as UAH as keys, got {currency!r}")
+    return value
+
+
+def _zone(value: str) -> str:
+    # A machine without time zones of its own leaves the question to the database.
+    known = available_timezones()
+    if not ZONE.fullmatch(value) or (known and value not in known):
+        raise ValueError(f"must be a time zone such as Europe/Kyiv, got {shown(value)}")
+    return value
+
+
 def shown(value: object) -> str:
     """A value in a message: short, and told apart from the words around it."""
     if isinstance(value, dict):
@@ -127,6 +154,8 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[float, BeforeValidator(_number)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
+AmountByCurrency = Annotated[dict[str, Amount], AfterValidator(_by_currency)]
+Zone = Annotated[str, AfterValidator(_zone)]
 Digits = Annotated[str, BeforeValidator(_digits)]
 #: What a subscriber's phone can send an answer to.
 Address = Annotated[str, BeforeValidator(_address)]

@@ -45,7 +45,9 @@ from ppcd.store import charges, debits
 from ppcd.store.batcher import Batcher
 from ppcd.store.debits import Begun, Intent, Next, Result
 from ppcd.store.lanes import Runner
+from ppcd.store.limits import NO_SUM_LIMITS, SumLimits
 from ppcd.store.rows import DebitJob, Ended
+from ppcd.store.sql import Cursor
 
 log = Logger(namespace="ppcd.flow.debit")
 
@@ -67,8 +69,10 @@ class Debits:
         offers: Offers,
         metrics: Metrics,
         jitter: Callable[[], float],
+        sum_limits: Callable[[], SumLimits] = lambda: NO_SUM_LIMITS,
     ) -> None:
         """`jitter` gives 0..1: a billing system that comes back is not met by all at once."""
+        self._sum_limits = sum_limits
         self._lanes = lanes
         self._adapters = adapters
         self._paces = paces
@@ -80,13 +84,25 @@ class Debits:
         self._node = node
         self._begin: Batcher[Intent, Begun | Ended | None] = Batcher(
             lanes,
-            partial(debits.begin, node=node, lease_s=RUN_LEASE_S),
+            self._begin_all,
             size_max=500,
             key=lambda i: i.charge_id,
             retry_unknown=True,
         )
         self._record: Batcher[Result, Ended | None] = Batcher(
             lanes, partial(debits.record, lease_s=LEASE_S), size_max=500, key=lambda r: r.charge_id
+        )
+
+    def _begin_all(
+        self, cur: Cursor, batch: Sequence[Intent], *, repeat: bool = False
+    ) -> list[Begun | Ended | None]:
+        return debits.begin(
+            cur,
+            batch,
+            node=self._node,
+            lease_s=RUN_LEASE_S,
+            limits=self._sum_limits(),
+            repeat=repeat,
         )
 
     async def claim(self, billing: str, limit: int) -> list[DebitJob]:
@@ -187,6 +203,8 @@ class Debits:
         """The attempt on record; None when it must not be made."""
         [begun] = await self._begin.submit([intent])
         if isinstance(begun, Ended):
+            if begun.limit is not None:
+                self._metrics.limits_hit.child(begun.limit, "debit").add()
             hand_on([begun], self._offers, self._metrics)
         return begun if isinstance(begun, Begun) else None
 

@@ -27,6 +27,7 @@ from ppcd.store import charges, creation, registers
 from ppcd.store.batcher import Batcher
 from ppcd.store.creation import CreateResult
 from ppcd.store.lanes import Runner, StoreError
+from ppcd.store.limits import NO_SUM_LIMITS, OverLimit, SumLimits
 from ppcd.store.registers import TariffRow
 from ppcd.store.rows import Address, ChargeRow, Conflict, NewCharge, PromptKey, PromptNo
 from ppcd.store.sql import Cursor
@@ -133,6 +134,7 @@ CreateAnswer = (
     | NoFreeAddress
     | NotServed
     | Spared
+    | OverLimit
     | Busy
 )
 
@@ -189,6 +191,7 @@ class ChargeRules:
     language: str
     #: How often one phone may be asked.
     limits: Limits = NO_LIMITS
+    sum_limits: SumLimits = NO_SUM_LIMITS
 
 
 class Requests:
@@ -276,18 +279,19 @@ class Requests:
             case Spared():
                 self._metrics.charges_spared.child(result.why).add()
                 return result
+            case OverLimit():
+                self._metrics.limits_hit.child(result.limit, "request").add()
+                return result
 
     def _create_all(
         self, cur: Cursor, batch: Sequence[NewCharge], *, repeat: bool = False
     ) -> list[CreateResult]:
         # Prompts that this node would not begin are nobody's from the start: giving them back
         # one by one costs more than all that was created.
+        lease_s = LEASE_S if self._offers.wants_prompts() else 0
+        limits, sums = self._rules().limits, self._rules().sum_limits
         return creation.create(
-            cur,
-            batch,
-            lease_s=LEASE_S if self._offers.wants_prompts() else 0,
-            limits=self._rules().limits,
-            repeat=repeat,
+            cur, batch, lease_s=lease_s, limits=limits, sum_limits=sums, repeat=repeat
         )
 
     async def _replayed(

@@ -81,6 +81,15 @@ REPLY_EFFECTS: Final = (
 )
 #: Why a subscriber was not asked. Tests hold them to the store's own.
 SPARED: Final = ("blocked", "open", "hour", "day")
+#: Limits by sum, and where they were met. Tests hold them to the store's own.
+SUM_LIMITS: Final = (
+    "charge",
+    "subscriber_day",
+    "subscriber_month",
+    "partner_day",
+    "partner_month",
+)
+LIMITS_MET: Final = ("request", "debit")
 PAUSES: Final = ("prompts", "debits")
 STORE_FAILURES: Final = ("not_applied", "outcome_unknown")
 LOG_LEVELS: Final = ("debug", "info", "warn", "error", "critical")

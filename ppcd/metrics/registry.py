@@ -192,6 +192,13 @@ class Metrics:
             "people who said STOP.",
             Label("why", sets.SPARED),
         )
+        self.limits_hit = self._counter(
+            "limits_hit",
+            "Charges over a limit by sum: refused at the partner's request, or denied at the debit "
+            "because others had used up the room meanwhile.",
+            Label("limit", sets.SUM_LIMITS),
+            Label("at", sets.LIMITS_MET),
+        )
 
     def _debits(self) -> None:
         self.debits = self._counter(

@@ -32,6 +32,7 @@ from ppcd.partner.settings import PartnerApiSettings
 from ppcd.partner.shares import Shares
 from ppcd.partner.wire import CancelPayment, CreatePayment, language_wanted, read
 from ppcd.store.failures import StoreError
+from ppcd.store.limits import Limit, OverLimit
 from ppcd.store.subscribers import Spared, Why
 
 __all__ = ["PartnerApi"]
@@ -252,6 +253,8 @@ class PartnerApi:
                 raise ApiError(Problem.ANOTHER_SESSION)
             case Spared():
                 raise _refusal(result)
+            case OverLimit(limit):
+                raise _over(limit)
             case flow.NotServed():
                 raise ApiError(Problem.IDENTIFIER_NOT_FOUND)
             case flow.Busy(retry_after_s):
@@ -328,6 +331,23 @@ def _refusal(spared: Spared) -> ApiError:
             message = "This subscriber was asked too often of late."
             headers = _retry_after(spared.retry_after_s)
             return ApiError(Problem.TOO_MANY_REQUESTS, message, headers=headers)
+        case other:
+            assert_never(other)
+
+
+def _over(limit: Limit) -> ApiError:
+    """What a partner is told when a charge is over a limit by sum."""
+    match limit:
+        case Limit.CHARGE:
+            message = f"{Problem.UNAUTHORIZED_AMOUNT.value[2]} It is above what one payment may be."
+            return ApiError(Problem.UNAUTHORIZED_AMOUNT, message)
+        case Limit.SUBSCRIBER_DAY | Limit.SUBSCRIBER_MONTH:
+            return ApiError(Problem.USER_AMOUNT_THRESHOLD_OVERPASSED)
+        case Limit.PARTNER_DAY | Limit.PARTNER_MONTH:
+            # CAMARA has no code for a limit that is the partner's own.
+            period = "day" if limit is Limit.PARTNER_DAY else "month"
+            message = f"Unauthorized payment request. Your own limit for this {period} is used up."
+            return ApiError(Problem.USER_AMOUNT_THRESHOLD_OVERPASSED, message)
         case other:
             assert_never(other)
 

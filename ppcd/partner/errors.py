@@ -76,6 +76,12 @@ class Problem(Enum):
         "CARRIER_BILLING.UNAUTHORIZED_AMOUNT",
         "Unauthorized amount requested.",
     )
+    USER_AMOUNT_THRESHOLD_OVERPASSED = (
+        422,
+        "CARRIER_BILLING.USER_AMOUNT_THRESHOLD_OVERPASSED",
+        "Unauthorized payment request. Accumulated user mobile payments overpass account amount "
+        "threshold.",
+    )
     TOO_MANY_REQUESTS = (429, "TOO_MANY_REQUESTS", "Rate limit reached.")
     HEADERS_TOO_LARGE = (431, "HEADERS_TOO_LARGE", "The request's headers are too large.")
     INTERNAL = (500, "INTERNAL", "Unknown server error. Typically a server bug.")

@@ -1,6 +1,8 @@
 """What the configuration says now, in the words of the steps; replaced whole by a reload."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from ppcd.charge.money import Money, from_decimal
@@ -10,6 +12,7 @@ from ppcd.config import Settings
 from ppcd.config.sections import Route
 from ppcd.flow.reply import ReplyRules
 from ppcd.flow.request import ChargeRules, RouteRules
+from ppcd.store.limits import PartnerLimit, SumLimits
 from ppcd.store.rows import Address
 from ppcd.store.subscribers import Limits
 
@@ -21,6 +24,7 @@ class InForce:
 
     def __init__(self, settings: Settings) -> None:
         self._pools: Mapping[str, tuple[Address, ...]] = {}
+        self._own_limits: Mapping[tuple[int, str], PartnerLimit] = {}
         self.apply(settings)
 
     def apply(self, settings: Settings) -> None:
@@ -36,6 +40,15 @@ class InForce:
                 per_day_max=limits.prompts_per_day_max,
                 open_max=limits.open_max,
             ),
+            sum_limits=SumLimits(
+                zone=charges.time_zone,
+                charge=_minor(limits.charge_max),
+                subscriber_day=_minor(limits.subscriber_day_max),
+                subscriber_month=_minor(limits.subscriber_month_max),
+                partner_day=_minor(limits.partner_day_max),
+                partner_month=_minor(limits.partner_month_max),
+                partners=self._own_limits,
+            ),
         )
         self.reply_rules = ReplyRules(
             reader=Reader(settings.word_table()),
@@ -50,6 +63,12 @@ class InForce:
         """The reply addresses with their numbers, as registered."""
         self._pools = pools
         self._make_routes()
+
+    def use_partner_limits(self, own: Mapping[tuple[int, str], PartnerLimit]) -> None:
+        """Limits of partners' own, as registered."""
+        self._own_limits = own
+        limits = replace(self.charge_rules.sum_limits, partners=own)
+        self.charge_rules = replace(self.charge_rules, sum_limits=limits)
 
     def texts(self, partner: str) -> Texts:
         """The wording for a partner's subscribers."""
@@ -78,6 +97,13 @@ class InForce:
             for link in route.links
             for address in self._pools.get(name, ())
         }
+
+
+def _minor(amounts: Mapping[str, Decimal]) -> dict[str, int]:
+    return {
+        currency: from_decimal(amount, currency).amount_minor
+        for currency, amount in amounts.items()
+    }
 
 
 class _CodePolicy:

@@ -34,7 +34,7 @@ from ppcd.service.watch import Watch
 from ppcd.service.work import Work
 from ppcd.sms.carrier import LinksCarrier
 from ppcd.sms.inbound import LinksInbound
-from ppcd.store import migrate, partitions, registers
+from ppcd.store import limits, migrate, partitions, registers
 from ppcd.store.dsn import dsn_of
 from ppcd.store.ids import IdSource
 from ppcd.store.lanes import PINNED, Lanes, Limits, StoreError, Unsuitable
@@ -85,12 +85,12 @@ class Node:
         self._stopping = False
         self.dsn = _dsn(settings)
         observe = metrics.store_commit_seconds.child().observe
-        limits = Limits(statement_s=settings.database.statement_timeout_s)
+        patience = Limits(statement_s=settings.database.statement_timeout_s)
         self.lanes = Lanes(
             self.dsn,
             count=settings.database.lanes,
             reactor=world.reactor,
-            limits=limits,
+            limits=patience,
             observe_commit=observe,
         )
         self.confirming = Lanes(
@@ -98,7 +98,7 @@ class Node:
             count=CONFIRMING_LANES,
             reactor=world.reactor,
             profile=PINNED,
-            limits=limits,
+            limits=patience,
             observe_commit=observe,
         )
         self._wire(settings, world, metrics, adapters)
@@ -181,6 +181,7 @@ class Node:
             offers=self.work.offers,
             metrics=metrics,
             jitter=world.random.random,
+            sum_limits=lambda: in_force.charge_rules.sum_limits,
         )
 
     def _wire_partners(
@@ -271,6 +272,10 @@ class Node:
         """Put other settings in force, as far as that can be done while running."""
         self.in_force.apply(settings)
 
+    async def learn_limits(self) -> None:
+        """Read which partners have limits of their own."""
+        self.in_force.use_partner_limits(await self.lanes.run(limits.partner_limits))
+
     async def _wait_for_store(self) -> bool:
         """Wait until the database answers, saying why it does not."""
         while not self._stopping:
@@ -293,6 +298,7 @@ class Node:
         if standing is not migrate.Standing.CURRENT:
             raise CannotStart(_SCHEMA[standing])
         await self.lanes.run(partitions.make, months_ahead=PARTITIONS_AHEAD)
+        await self.learn_limits()
         settings = self.in_force.settings
         pools = {name: route.pool.addresses() for name, route in settings.routes.items()}
         try:

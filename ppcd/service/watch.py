@@ -20,6 +20,7 @@ log = Logger(namespace="ppcd.service")
 
 REFRESH_S: Final = 5.0
 NOTICE_S: Final = 1.0
+LIMITS_S: Final = 2.0
 PARTITIONS_S: Final = 3600.0
 PARTITIONS_AHEAD: Final = 3
 
@@ -45,6 +46,13 @@ class Watch:
                 self._notice_store,
                 clock=reactor,
                 pause_s=NOTICE_S,
+                metrics=metrics,
+            ),
+            Tick(
+                "read the partners' limits",
+                node.learn_limits,
+                clock=reactor,
+                pause_s=LIMITS_S,
                 metrics=metrics,
             ),
             Tick(

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Final
 
 from ppcd.store.charge_keys import Replayed, give_back, take_keys
+from ppcd.store.limits import NO_SUM_LIMITS, OverLimit, SumLimits
 from ppcd.store.rows import (
     ADDRESSES_MAX,
     Address,
@@ -23,6 +24,7 @@ from ppcd.store.rows import (
     PromptNo,
     awaiting_key,
 )
+from ppcd.store.spending import over
 from ppcd.store.sql import Cursor, columns, integers, texts, unlike_texts, written
 from ppcd.store.subscribers import NO_LIMITS, Limits, Spared, spared
 
@@ -39,7 +41,7 @@ class Created:
 
 _NUMBER: Final = attrgetter("address_no")
 
-CreateResult = Created | Replayed | Conflict | Spared
+CreateResult = Created | Replayed | Conflict | Spared | OverLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def create(
     *,
     lease_s: float,
     limits: Limits = NO_LIMITS,
+    sum_limits: SumLimits = NO_SUM_LIMITS,
     repeat: bool = False,
 ) -> list[CreateResult]:
     """Accept charges: facts, hold, `awaiting` and prompt job together.
@@ -134,6 +137,7 @@ def create(
     held = _read_held(cur, fresh, now)
     waiting = Counter(key // ADDRESSES_MAX for key, use in held.items() if use.awaiting)
     results |= spared(cur, fresh, limits, waiting=waiting, now=now)
+    results |= over(cur, [new for new in fresh if new.charge_id not in results], sum_limits)
     held_by = {key // ADDRESSES_MAX for key in held}
     placed: list[tuple[NewCharge, Address, str | None]] = []
     for new in fresh:

@@ -6,11 +6,13 @@ means: `flow` tells it a decision.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from ppcd.store.limits import NO_SUM_LIMITS, SumLimits
 from ppcd.store.rows import DebitJob, Ended, PromptKey, PromptNo, webhook_key
+from ppcd.store.spending import Counted, give_back, grant, lock
 from ppcd.store.sql import END, Cursor, columns
 
 # An attempt to debit without a result: a crash, or an answer that is still to come.
@@ -181,16 +183,24 @@ _INTEND = """
 
 
 def begin(
-    cur: Cursor, batch: Sequence[Intent], *, node: str, lease_s: float, repeat: bool = False
+    cur: Cursor,
+    batch: Sequence[Intent],
+    *,
+    node: str,
+    lease_s: float,
+    limits: SumLimits = NO_SUM_LIMITS,
+    repeat: bool = False,
 ) -> list[Begun | Ended | None]:
     """Record attempts before they are made. None: it must not be made, others see to the job.
 
     An earlier attempt without a result makes the charge doubtful from the moment it was intended.
-    A debit that was not begun in time, and of which nothing can have reached billing, is denied.
+    A debit that was not begun in time, and of which nothing can have reached billing, is denied;
+    so is one whose first attempt would be over a limit.
     With `repeat`, the commit's answer was lost: what this node has on record then is what it asks
     for, and nobody has sent it.
     """
     wanted = {intent.charge_id: intent for intent in batch}
+    lock(cur, list(wanted), limits)
     if repeat:  # for the first run's end: what it wrote is seen by the next statement, not by this
         cur.execute(_WAIT, [sorted(wanted)])
     cur.execute(_LOCK, [sorted(wanted)])
@@ -224,6 +234,9 @@ def begin(
         doubt_s = None if doubt_since is None else (now - doubt_since).total_seconds()
         begun[charge_id] = Begun(intent.attempt, merchant, description, doubt_s)
         taken.append((intent, doubt_since))
+    over = grant(cur, [i.charge_id for i, _ in taken if i.attempt == 1], limits)
+    if over:
+        taken = [(intent, doubt) for intent, doubt in taken if intent.charge_id not in over]
     if taken:
         values = columns((intent for intent, _ in taken), ("charge_id", "attempt"))
         kinds = ["query" if intent.query else "debit" for intent, _ in taken]
@@ -231,8 +244,10 @@ def begin(
         cur.execute(_INTEND, values | {"kind": kinds, "node": node})
         cur.execute(_TAKE, values | doubts | {"lease_s": lease_s})
     ends = [Result(c, n, "", Next.DENIED, reason="BILLING_UNAVAILABLE") for c, n in late]
+    ends += [Result(c, 0, "", Next.DENIED, reason="LIMIT_EXCEEDED") for c in over]
     ended = end(cur, ends, lease_s)
-    return [begun.get(i.charge_id) or ended.get(i.charge_id) for i in batch]
+    ended |= {c: replace(ended[c], limit=limit) for c, limit in over.items()}
+    return [ended.get(i.charge_id) or begun.get(i.charge_id) for i in batch]
 
 
 class Next(StrEnum):
@@ -299,7 +314,8 @@ _END = (
     ), gone AS (
         DELETE FROM debit_job j USING w
          WHERE j.charge_id = w.charge_id AND (w.state = 'succeeded' OR j.attempts = w.attempt)
-        RETURNING j.charge_id, j.confirmed_at
+        RETURNING j.charge_id, j.confirmed_at, j.partner_id, j.currency, j.counted_on,
+                  j.amount_minor
     ), ended AS (
         SELECT gone.charge_id, w.state, w.reason, w.reference AS billing_reference
           FROM gone JOIN w USING (charge_id)
@@ -320,7 +336,7 @@ _END = (
         RETURNING charge_id, prompt_no
     )
     SELECT e.charge_id, e.state, extract(epoch FROM o.decided_at - g.confirmed_at)::float8,
-           h.sequence, n.prompt_no
+           h.sequence, n.prompt_no, g.partner_id, g.currency, g.counted_on, g.amount_minor
       FROM gone g
       JOIN ended e USING (charge_id)
       JOIN ended_outcome o USING (charge_id)
@@ -368,6 +384,8 @@ def end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended]
             "not_debited_no": PromptNo.NOT_DEBITED,
         },
     )
+    gone = cur.fetchall()
+    give_back(cur, [Counted(*row[5:]) for row in gone if row[1] == "denied"])
     return {
         charge_id: Ended(
             charge_id,
@@ -376,5 +394,5 @@ def end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended]
             PromptKey(charge_id, prompt_no),
             paid_s if state == "succeeded" else None,
         )
-        for charge_id, state, paid_s, sequence, prompt_no in cur.fetchall()
+        for charge_id, state, paid_s, sequence, prompt_no, *_ in gone
     }

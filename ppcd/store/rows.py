@@ -203,6 +203,8 @@ class Ended:
     prompt: PromptKey | None = None
     #: Seconds from the confirming reply to this commit.
     paid_s: float | None = None
+    #: Which limit denied it, if one did.
+    limit: str | None = None
 
 
 def webhook_key(charge_id: int, sequence: int | None) -> WebhookKey | None:

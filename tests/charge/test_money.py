@@ -19,6 +19,7 @@ from ppcd.charge.money import (
     exponent,
     format_money,
     from_decimal,
+    sum_text,
     to_decimal_text,
     to_major_number,
 )
@@ -234,3 +235,18 @@ def test_money_is_a_value() -> None:
     with pytest.raises((TypeError, AttributeError)):
         money.another = 1  # type: ignore[attr-defined]
     assert hash(money) == hash(uah(2500))
+
+
+@pytest.mark.parametrize(
+    ("amount_minor", "currency", "text"),
+    [
+        (0, "UAH", "0.00"),
+        (-5, "UAH", "-0.05"),
+        (10**15, "UAH", "10000000000000.00"),
+        (0, "JPY", "0"),
+        (-1500, "JPY", "-1500"),
+        (1, "KWD", "0.001"),
+    ],
+)
+def test_a_sum_may_be_nothing_or_a_debt(amount_minor, currency, text):
+    assert sum_text(amount_minor, currency) == text

@@ -4,6 +4,7 @@ import pytest
 
 from ppcd.charge.debit import DenialReason
 from ppcd.store.failures import NotApplied
+from ppcd.store.limits import SumLimits
 from tests.builders import Store
 from tests.checkout.world import World, events
 
@@ -221,6 +222,15 @@ def test_too_many_open_requests_for_a_number_are_said(world: World) -> None:
     world.answer("НЕТ")
     # The reply address was asked from before, so a code is asked for.
     assert "ДА и код" in world.pay(session, after=1, same=1).title
+
+
+def test_a_limit_that_is_used_up_is_said_and_another_number_may_pay(world: World) -> None:
+    world.steps.sum_limits = SumLimits(subscriber_day={"UAH": 2500})
+    world.pay(world.opened(tariffs=["gold-250"]))
+    world.answer()
+    session = world.opened(tariffs=["gold-250"])
+    assert "Лимит оплат исчерпан" in world.pay(session).words
+    assert world.pay(session, after=1, phone="+380979999999").title == PROMPT
 
 
 # -- once

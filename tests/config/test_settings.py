@@ -63,6 +63,10 @@ BAD = [
     ("routes.games.code_above.uah", "100", "must have ISO 4217 codes such as UAH as keys"),
     ("routes.games.code_above.UAH", "-1", "must be an amount above 0 such as 100.00, got '-1'"),
     ("routes.games.code_above.UAH", "much", "must be an amount above 0 such as 100.00"),
+    ("charges.time_zone", "Kyiv", "must be a time zone such as Europe/Kyiv, got 'Kyiv'"),
+    ("charges.time_zone", "UTC; DROP", "must be a time zone such as Europe/Kyiv"),
+    ("limits.charge_max.UAH", "0.001", "UAH has 2 decimals, the amount has more"),
+    ("limits.partner_month_max.QQQ", "1", "QQQ"),
     ("charges.language", "de", "must be one of uk, ru or en, got 'de'"),
     ("charges.lifetime_s", "5", "must be between 30 and 86400, got '5'"),
     ("texts.ru.prompt", "ДА", "{amount} is missing"),
@@ -222,6 +226,23 @@ def test_amounts_are_those_of_the_currency(tmp_path):
         "routes.games.code_above.UAH",
         "routes.games.code_above.QQQ",
     ]
+
+
+def test_a_days_limit_above_the_months_is_probably_not_meant(tmp_path):
+    limits = {
+        "subscriber_day_max": {"UAH": "100", "EUR": "1"},
+        "subscriber_month_max": {"UAH": "99"},
+    }
+    settings = loaded(tmp_path, with_change(good(tmp_path), "limits", limits))
+    [warning] = settings.warnings
+    assert warning.path == "limits.subscriber_day_max.UAH"
+    assert "is above the month's" in str(warning)
+
+
+def test_without_time_zones_of_its_own_a_machine_leaves_them_to_the_database(tmp_path, monkeypatch):
+    monkeypatch.setattr("ppcd.config.types.available_timezones", set)
+    settings = loaded(tmp_path, with_change(good(tmp_path), "charges.time_zone", "Europe/Kyjiw"))
+    assert settings.charges.time_zone == "Europe/Kyjiw"
 
 
 def test_a_link_needs_a_password_of_the_right_size(tmp_path):

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from ppcd.charge.debit import Abilities, Debited, DenialReason, Denied, Unknown
 from ppcd.charge.rules import State
 from ppcd.store.failures import Closing, NotApplied, OutcomeUnknown, Violated
+from ppcd.store.limits import SumLimits
 from ppcd.store.rows import ChargeRow
 from tests.billing.adapter_contract import Fault
 from tests.builders import Store
@@ -39,7 +40,7 @@ def test_an_intent_that_grew_old_is_not_sent(unsteady: tuple[World, Unsteady]) -
     """The node was paused while its intent was being committed."""
     world, runner = unsteady
     charge = confirmed(world)
-    runner.troubles["begin"] = [lambda: world.clock.advance(6)]
+    runner.troubles["_begin_all"] = [lambda: world.clock.advance(6)]
     world.pump()
     assert world.billing.asked == []
     assert world.state(charge) is State.CONFIRMED
@@ -244,7 +245,7 @@ def test_an_intent_whose_commit_is_unknown_is_made_when_it_is_known(
     world = World(store, runner=runner, abilities=abilities)
     runner.reactor = world.clock
     charge = confirmed(world)
-    runner.troubles["begin"] = [OutcomeUnknown(applied), NotApplied("down")]
+    runner.troubles["_begin_all"] = [OutcomeUnknown(applied), NotApplied("down")]
     world.pump()
     assert world.billing.asked == []
     world.clock.pump([0.1] * 4)
@@ -257,7 +258,7 @@ def test_an_intent_whose_commit_is_unknown_is_made_when_it_is_known(
 def test_an_intent_that_is_known_too_late_is_given_back(unsteady: tuple[World, Unsteady]) -> None:
     world, runner = unsteady
     charge = confirmed(world)
-    runner.troubles["begin"] = [OutcomeUnknown("applied"), *[NotApplied("down")] * 10]
+    runner.troubles["_begin_all"] = [OutcomeUnknown("applied"), *[NotApplied("down")] * 10]
     world.pump()
     world.clock.pump([0.5] * 30)
     assert world.billing.asked == []
@@ -328,3 +329,13 @@ def test_figures_say_what_happened(world: World) -> None:
     assert world.metrics.debits_in_flight.child("sim").value == 0
     assert world.state(charge) is State.SUCCEEDED
     assert world.billing.abilities is ABLE
+
+
+def test_a_yes_whose_room_was_used_up_meanwhile_is_denied(world: World) -> None:
+    charge = confirmed(world)
+    world.sum_limits = SumLimits(charge={"UAH": 2499})
+    world.pump()
+    assert world.billing.asked == []
+    assert world.state(charge) is State.DENIED
+    assert world.counted("limits_hit", "charge", "debit") == 1
+    assert world.counted("charges", "denied") == 1

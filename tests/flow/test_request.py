@@ -29,6 +29,7 @@ from ppcd.flow.waiting import WAITING_MAX
 from ppcd.store import registers
 from ppcd.store.failures import NotApplied, OutcomeUnknown
 from ppcd.store.lanes import Immediate
+from ppcd.store.limits import Limit, OverLimit, SumLimits
 from ppcd.store.registers import TariffRow
 from tests.billing.adapter_contract import Fault
 from tests.builders import Store
@@ -141,6 +142,13 @@ def test_when_every_address_waits_the_partner_is_told_so(world: World) -> None:
         assert isinstance(create(world, msisdn=phone), Created)
     assert create(world, msisdn=phone) == NoFreeAddress()
     assert world.counted("no_free_address") == 1
+
+
+def test_what_is_over_a_limit_is_refused_before_anybody_is_asked(world: World) -> None:
+    world.sum_limits = SumLimits(charge={"UAH": 2499})
+    assert create(world) == OverLimit(Limit.CHARGE)
+    assert not world.offers.prompted
+    assert world.counted("limits_hit", "charge", "request") == 1
 
 
 def test_words_of_partners_are_cut_and_kept_on_one_line(world: World) -> None:

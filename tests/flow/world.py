@@ -38,6 +38,7 @@ from ppcd.metrics import Metrics
 from ppcd.store import charges
 from ppcd.store.failures import StoreError
 from ppcd.store.lanes import Immediate, Runner
+from ppcd.store.limits import NO_SUM_LIMITS
 from ppcd.store.rows import ChargeRow, PromptKey
 from tests.builders import POOL, Store
 from tests.flow.fakes import ABLE, Billing, FakeAdapter, FakeCarrier, FakeNotifier, FakeOffers
@@ -82,6 +83,7 @@ class World:
         self.horizon_s = 900.0
         #: What differs from a pace that is of no consequence.
         self.pacing = pacing or {}
+        self.sum_limits = NO_SUM_LIMITS
         self.untrusted: frozenset[str] = frozenset({"shady"})
         self.partner = Partner(
             store.partner_id, store.partner, "Game Shop", "ru", "https://shop.example/hook"
@@ -111,7 +113,12 @@ class World:
         self.requests = Requests(
             clock=clock,
             routes=self._routes,
-            rules=lambda: ChargeRules(lifetime_s=self.lifetime_s, debit_start_s=120, language="uk"),
+            rules=lambda: ChargeRules(
+                lifetime_s=self.lifetime_s,
+                debit_start_s=120,
+                language="uk",
+                sum_limits=self.sum_limits,
+            ),
             random_below=lambda n: 3821,
             ids=self.ids,
             **shared,
@@ -138,6 +145,7 @@ class World:
             node="a",
             horizon_s=lambda: self.horizon_s,
             jitter=lambda: 0.0,
+            sum_limits=lambda: self.sum_limits,
             **shared,
         )
         self.overdue = Overdue(

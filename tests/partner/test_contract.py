@@ -20,6 +20,7 @@ from ppcd.partner.errors import Problem
 from ppcd.partner.payments import STATUS
 from ppcd.partner.scopes import Scope
 from ppcd.store.failures import NotApplied
+from ppcd.store.limits import Limit, OverLimit
 from ppcd.store.subscribers import Spared, Why
 from tests.partner.test_events import an_event
 from tests.partner.world import BASE, PAID_AT, PHONE, Got, World, a_payment
@@ -165,6 +166,7 @@ def test_answers_to_create_are_the_contracts() -> None:
         flow.NoFreeAddress(),
         flow.NotServed(),
         *(Spared(why, 60) for why in Why),
+        *(OverLimit(limit) for limit in Limit),
         flow.Busy(1),
     ):
         world.requests.create_result = result

@@ -10,6 +10,7 @@ import pytest
 from ppcd.charge.money import Money
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
+from ppcd.store.limits import Limit, OverLimit
 from ppcd.store.subscribers import Spared, Why
 from tests.partner.world import BASE, PAID_AT, PHONE, World, a_payment
 
@@ -437,3 +438,24 @@ def test_a_subscriber_who_is_spared_is_an_error(
     got = world.create()
     assert (got.status, got.code) == (status, code)
     assert got.headers.get("retry-after") == retry_after
+
+
+# -- limits by sum
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "message"),
+    [
+        (Limit.CHARGE, "UNAUTHORIZED_AMOUNT", "above what one payment may be"),
+        (Limit.SUBSCRIBER_DAY, "USER_AMOUNT_THRESHOLD_OVERPASSED", "Accumulated user mobile"),
+        (Limit.SUBSCRIBER_MONTH, "USER_AMOUNT_THRESHOLD_OVERPASSED", "Accumulated user mobile"),
+        (Limit.PARTNER_DAY, "USER_AMOUNT_THRESHOLD_OVERPASSED", "Your own limit for this day"),
+        (Limit.PARTNER_MONTH, "USER_AMOUNT_THRESHOLD_OVERPASSED", "limit for this month"),
+    ],
+)
+def test_a_charge_over_a_limit_is_an_error(limit: Limit, code: str, message: str) -> None:
+    world = World()
+    world.requests.create_result = OverLimit(limit)
+    got = world.create()
+    assert (got.status, got.code) == (422, f"CARRIER_BILLING.{code}")
+    assert message in got.message

@@ -25,7 +25,7 @@ from ppcd.store.debits import Begun, Intent, Next, Result
 from ppcd.store.lanes import Direct
 from ppcd.store.resolutions import Obstacle, Resolution, Unresolved
 from ppcd.store.rows import Conflict
-from tests.builders import FAILURES, Store, charge_of
+from tests.builders import FAILURES, Store, charge_of, deadlocks
 
 LOOK = {"untrusted": frozenset(), "reprompts_max": 2, "wrong_codes_max": 3, "lease_s": 60}
 
@@ -291,11 +291,6 @@ def test_claims_at_once_share_the_work(store: Store, first: First) -> None:
 
 
 # --- many at once -----------------------------------------------------------------------------
-
-
-def deadlocks(store: Store) -> int:
-    counted = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    return int(store.query(counted)[0][0])
 
 
 def test_batches_over_the_same_charges_do_not_deadlock(store: Store) -> None:

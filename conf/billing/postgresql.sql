@@ -1,7 +1,7 @@
 -- A billing that keeps every promise, as an example for your own: one function that debits once a
--- key, one that says what became of a key. The answer, the balance and the record are one
--- transaction, and the primary key is the promise that there is one debit. conf/billing/postgresql.yaml
--- is the configuration for it.
+-- key, one that gives back once a key, one that says what became of a key. The answer, the balance
+-- and the record are one transaction, and the primary key is the promise that there is one debit.
+-- conf/billing/postgresql.yaml is the configuration for it.
 CREATE SCHEMA billing;
 
 CREATE TABLE billing.account (
@@ -17,12 +17,16 @@ CREATE TABLE billing.answer (
     msisdn text NOT NULL,
     amount_minor bigint NOT NULL,
     currency text NOT NULL,
-    result text NOT NULL CHECK (result IN ('debited', 'refused')),
+    result text NOT NULL CHECK (result IN ('debited', 'refunded', 'refused')),
     reason text,
     reference text,
+    debit_key text REFERENCES billing.answer,  -- of a refund: the debit that it gives back
     answered_at timestamptz NOT NULL DEFAULT now()
 );
 
+CREATE INDEX answer_debit ON billing.answer (debit_key);
+
+-- Below zero: given back.
 CREATE TABLE billing.movement (
     movement_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key text NOT NULL REFERENCES billing.answer,
@@ -66,6 +70,54 @@ BEGIN
     END IF;
     IF (said.msisdn, said.amount_minor, said.currency) <> (a_msisdn, a_minor, a_currency) THEN
         result := 'conflict';  -- the key means another debit: not listed, so it is unknown
+        RETURN;
+    END IF;
+    result := said.result;
+    reason := said.reason;
+    reference := said.reference;
+    amount_minor := said.amount_minor;
+END $$;
+
+CREATE FUNCTION billing.refund(
+    a_key text, a_debit_key text, a_msisdn text, a_minor bigint, a_currency text,
+    OUT result text, OUT reason text, OUT reference text, OUT amount_minor bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    said billing.answer;
+    debit billing.answer;
+BEGIN
+    -- Two refunds of one debit: the second waits here for the first.
+    PERFORM pg_advisory_xact_lock(hashtextextended(a_debit_key, 0));
+    SELECT * INTO said FROM billing.answer WHERE key = a_key;
+    IF NOT FOUND THEN
+        SELECT a.* INTO debit FROM billing.answer a
+         WHERE a.key = a_debit_key AND a.result = 'debited' AND a.msisdn = a_msisdn
+           AND a.currency = a_currency;
+        reason := CASE
+            WHEN NOT FOUND THEN 'no_such_debit'
+            WHEN (SELECT barred FROM billing.account WHERE msisdn = a_msisdn) THEN 'barred'
+            WHEN NOT EXISTS (SELECT FROM billing.account WHERE msisdn = a_msisdn)
+                THEN 'no_subscriber'
+            WHEN a_minor + (SELECT coalesce(sum(a.amount_minor), 0) FROM billing.answer a
+                             WHERE a.debit_key = a_debit_key AND a.result = 'refunded')
+                 > debit.amount_minor THEN 'too_much'
+        END;
+        INSERT INTO billing.answer (key, msisdn, amount_minor, currency, result, reason, debit_key)
+        VALUES (a_key, a_msisdn, a_minor, a_currency,
+                CASE WHEN reason IS NULL THEN 'refunded' ELSE 'refused' END, reason, debit.key)
+        RETURNING * INTO said;
+        IF reason IS NULL THEN
+            UPDATE billing.account SET balance_minor = balance_minor + a_minor
+             WHERE msisdn = a_msisdn;
+            INSERT INTO billing.movement (key, msisdn, amount_minor, currency)
+            VALUES (a_key, a_msisdn, -a_minor, a_currency)
+            RETURNING 'M' || movement_id INTO reference;
+            UPDATE billing.answer a SET reference = refund.reference WHERE a.key = a_key
+            RETURNING * INTO said;
+        END IF;
+    END IF;
+    IF (said.msisdn, said.amount_minor, said.currency) <> (a_msisdn, a_minor, a_currency) THEN
+        result := 'conflict';
         RETURN;
     END IF;
     result := said.result;

@@ -6,16 +6,25 @@ where a wrong guess would cost a subscriber's or the operator's money.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic import model_validator as _model_validator
 
 from ppcd.billing.documents import Find
-from ppcd.billing.template import OrderField, field_of
-from ppcd.charge.debit import Debited, DebitOrder, DenialReason, Denied, NotFound, NotSent, Unknown
+from ppcd.billing.template import OrderField, RefundField, field_of
+from ppcd.charge.debit import Debited, DenialReason, Denied, NotFound, NotSent, Order, Unknown
+from ppcd.charge.refund import RefundAnswer, Refunded
 
-__all__ = ["ResultSettings", "Section", "Settled", "judge_answer"]
+__all__ = [
+    "RefundResultSettings",
+    "ResultSettings",
+    "Results",
+    "Section",
+    "Settled",
+    "as_refund",
+    "judge_answer",
+]
 
 #: Reasons that billing can give; the others belong to the subscriber, the partner and us.
 BILLING_REASONS: Final = frozenset(
@@ -42,30 +51,29 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class ResultSettings(Section):
+class Results(Section):
     """Where the result stands and what its values mean; they are compared as text."""
 
+    #: The key whose values of `result` mean that it was done.
+    done: ClassVar[str]
+
     result: Member = Field(default="result", description="The member that says what happened.")
-    debited: tuple[str, ...] = Field(
-        default=("debited",), description="Values of `result` that mean: the money was taken."
-    )
     refused: tuple[str, ...] = Field(
         default=("refused",),
-        description="Values of `result` that mean: no money was taken, and none will be.",
+        description="Values of `result` that mean: no money was moved, and none will be.",
     )
     not_processed: tuple[str, ...] = Field(
         default=(),
         description="Values of `result` by which billing says that it did nothing (too busy, say), "
-        "so that the debit may be sent again at any time. Wrongly listed: a second debit, where "
+        "so that the same may be sent again at any time. Wrongly listed: it is done twice, where "
         "the keys are not remembered.",
     )
     not_found: tuple[str, ...] = Field(
         default=(),
-        description="Values of `result` in the answer to a query that mean: no such debit is "
-        "known.",
+        description="Values of `result` in the answer to a query that mean: the key is not known.",
     )
     reference: Member | None = Field(
-        default="reference", description="The member with billing's own reference of the debit."
+        default="reference", description="The member with billing's own reference of what it did."
     )
     reason: Member | None = Field(
         default="reason",
@@ -79,11 +87,6 @@ class ResultSettings(Section):
     other_reasons: DenialReason = Field(
         default=DenialReason.BILLING_REJECTED,
         description="What the partner is told for any other reason.",
-    )
-    echoes: dict[Member, OrderField] = Field(
-        default_factory=dict,
-        description="Members that repeat what we asked for; one that differs makes the answer "
-        "unknown.",
     )
 
     @field_validator("reasons", "other_reasons")
@@ -100,7 +103,7 @@ class ResultSettings(Section):
     @_model_validator(mode="after")
     def _each_value_has_one_meaning(self) -> Self:
         meanings: dict[str, str] = {}
-        for meaning in ("debited", "refused", "not_processed", "not_found"):
+        for meaning in (self.done, "refused", "not_processed", "not_found"):
             for value in getattr(self, meaning):
                 other = meanings.setdefault(value, meaning)
                 if other != meaning:
@@ -108,7 +111,38 @@ class ResultSettings(Section):
         return self
 
 
-def judge_answer(settings: ResultSettings, order: DebitOrder, find: Find) -> Settled:
+class ResultSettings(Results):
+    """Which answers to a debit, and to a question about one, mean what."""
+
+    done = "debited"
+    debited: tuple[str, ...] = Field(
+        default=("debited",), description="Values of `result` that mean: the money was taken."
+    )
+    echoes: dict[Member, OrderField] = Field(
+        default_factory=dict,
+        description="Members that repeat what we asked for; one that differs makes the answer "
+        "unknown.",
+    )
+
+
+class RefundResultSettings(Results):
+    """Which answers to a refund, and to a question about one, mean what."""
+
+    done = "refunded"
+    refunded: tuple[str, ...] = Field(
+        default=("refunded",),
+        description="Values of `result` that mean: the money was given back.",
+    )
+    echoes: dict[Member, RefundField] = Field(
+        default_factory=dict,
+        description="Members that repeat what we asked for; one that differs makes the answer "
+        "unknown.",
+    )
+
+
+def judge_answer(
+    settings: ResultSettings | RefundResultSettings, order: Order, find: Find
+) -> Settled:
     """What an answer says about the money; Unknown unless the settings say otherwise."""
     result = find(settings.result)
     if result is None:
@@ -117,7 +151,7 @@ def judge_answer(settings: ResultSettings, order: DebitOrder, find: Find) -> Set
         echo = find(name)
         if echo is not None and echo != str(field_of(order, field)):
             return Unknown(f"the answer has another {name} than we asked for")
-    if result in settings.debited:
+    if result in getattr(settings, settings.done):
         reference = None if settings.reference is None else find(settings.reference)
         return Debited(reference and reference[:REFERENCE_LENGTH_MAX])
     if result in settings.refused:
@@ -128,3 +162,8 @@ def judge_answer(settings: ResultSettings, order: DebitOrder, find: Find) -> Set
     if result in settings.not_processed:
         return NotSent(said)
     return NotFound() if result in settings.not_found else Unknown(said)
+
+
+def as_refund(settled: Debited | Denied | NotSent | Unknown) -> RefundAnswer:
+    """The same, said of a refund: what was done is the giving back."""
+    return Refunded(settled.reference) if isinstance(settled, Debited) else settled

@@ -1,4 +1,4 @@
-"""The adapter for billing that takes files: a debit is a synced record in the journal of one.
+"""The adapter for billing that takes files: a debit or refund is a synced record in the journal.
 
 Owns the thread that writes, so that the reactor never waits for a disk, and what its failures mean.
 Records that wait together are synced together. Refuses to know the files: they are the journal's.
@@ -18,10 +18,12 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from ppcd.billing.answers import as_refund
 from ppcd.billing.file_settings import FileBillingSettings
 from ppcd.billing.journal import Damaged, Journal, Line
 from ppcd.billing.template import fill, texts_of
-from ppcd.charge.debit import Abilities, Debited, DebitOrder, NotFound, NotSent, Unknown
+from ppcd.charge.debit import Abilities, Debited, DebitOrder, NotFound, NotSent, Order, Unknown
+from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 
 __all__ = ["FileBilling"]
 
@@ -37,14 +39,14 @@ _Answer = Debited | NotFound | NotSent | Unknown
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    order: DebitOrder
+    order: Order
     #: None: only asked about.
     may_send: Callable[[], bool] | None
     answer: Deferred[Any]
 
 
 class FileBilling:
-    """Writes debits into files, each once; fulfils flow's adapter protocol."""
+    """Writes debits and refunds into files, each once; fulfils flow's adapter protocol."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class FileBilling:
         """`now` gives aware UTC for names and records; both clocks are asked in the thread."""
         self.name: Final = name
         self.abilities: Final[Abilities] = settings.abilities.abilities()
+        self.refund_abilities: Final = self.abilities
         self._settings = settings
         self._reactor = reactor
         self._now = now
@@ -88,6 +91,19 @@ class FileBilling:
         """Says whether the order's key was recorded."""
         return await self._ask(order, None)
 
+    async def refund(self, order: RefundOrder, *, may_send: Callable[[], bool]) -> RefundAnswer:
+        """Records the refund once; `may_send` is asked in the thread, before the write."""
+        if self._settings.refund_record is None:
+            return NotSent("this billing can't give money back: no refund_record is configured")
+        answer = await self._ask(order, may_send)
+        assert not isinstance(answer, NotFound)
+        return as_refund(answer)
+
+    async def query_refund(self, order: RefundOrder) -> RefundQueryAnswer:
+        """Says whether the refund's key was recorded."""
+        answer = await self._ask(order, None)
+        return answer if isinstance(answer, NotFound) else as_refund(answer)
+
     async def close(self) -> None:
         """Write what waits, end the file, end the thread."""
         if self._closed:
@@ -97,7 +113,7 @@ class FileBilling:
             self._queue.put(None)
             await self._ended
 
-    async def _ask(self, order: DebitOrder, may_send: Callable[[], bool] | None) -> _Answer:
+    async def _ask(self, order: Order, may_send: Callable[[], bool] | None) -> _Answer:
         if self._closed or self._waiting >= WAITING_MAX:
             return NotSent("the writer is closed" if self._closed else "too many records wait")
         self.start()
@@ -199,16 +215,18 @@ class FileBilling:
         known = journal.find(job.order.key)
         if known is not None:
             same = known.what == _what(job.order)
-            return Debited(known.reference) if same else Unknown("the key means another debit")
+            return Debited(known.reference) if same else Unknown("the key means something else")
         if job.may_send is None:
             return NotFound()
         if not job.may_send():
             return NotSent("it was no longer allowed when its turn came")
         return None
 
-    def _line(self, order: DebitOrder) -> Line:
-        values = texts_of(order, now=self._now())
-        text = fill(self._settings.record, values, self._settings.encoding)
+    def _line(self, order: Order) -> Line:
+        settings = self._settings
+        refund = isinstance(order, RefundOrder)
+        record = (settings.refund_record or "") if refund else settings.record
+        text = fill(record, texts_of(order, now=self._now()), settings.encoding)
         return Line(order.key, _what(order), text)
 
     def _rotate(self, *, at_once: bool) -> None:
@@ -261,6 +279,7 @@ class FileBilling:
         return fill(self._settings.name, text, "form")
 
 
-def _what(order: DebitOrder) -> str:
+def _what(order: Order) -> str:
     """What a key must mean for ever."""
-    return f"{order.msisdn.digits} {order.money.amount_minor} {order.money.currency}"
+    about = f"refund of {order.debit_key}: " if isinstance(order, RefundOrder) else ""
+    return f"{about}{order.msisdn.digits} {order.money.amount_minor} {order.money.currency}"

@@ -12,7 +12,7 @@ from pydantic import model_validator as _model_validator
 from ppcd.billing.answers import Section
 from ppcd.billing.pace_settings import PaceSettings
 from ppcd.billing.settings import AbilitiesSettings
-from ppcd.billing.template import check_template, fill
+from ppcd.billing.template import FIELDS, REFUND_FIELDS, check_template, fill
 
 __all__ = ["FileBillingSettings"]
 
@@ -41,6 +41,12 @@ class FileBillingSettings(Section):
     record: Text = Field(
         default="{key};{time:%Y%m%d%H%M%S};{msisdn};{amount_minor};{currency};{merchant}",
         description="A debit's line, fields of the order in braces, with `{time:…}` in UTC.",
+    )
+    refund_record: Text | None = Field(
+        default=None,
+        description="A refund's line, a credit to whoever reads the files; also `{debit_key}` and "
+        "`{debit_reference}`, key and place of the debit's record. None: refunds are refused to "
+        "the partner.",
     )
     encoding: Literal["csv", "json"] = Field(
         default="csv",
@@ -72,7 +78,12 @@ class FileBillingSettings(Section):
     @property
     def abilities(self) -> AbilitiesSettings:
         """The journal's promises, not the operator's."""
-        return AbilitiesSettings(idempotent=True, queryable=True, quiet_period_s=10)
+        return AbilitiesSettings(
+            idempotent=True,
+            queryable=True,
+            reversible=self.refund_record is not None,
+            quiet_period_s=10,
+        )
 
     @field_validator("name")
     @classmethod
@@ -85,7 +96,7 @@ class FileBillingSettings(Section):
             raise ValueError("must not begin with a dot: that is what unfinished files do")
         return value
 
-    @field_validator("header", "record")
+    @field_validator("header", "record", "refund_record")
     @classmethod
     def _is_a_line(cls, value: str | None) -> str | None:
         value = value and value.rstrip("\n")
@@ -95,16 +106,22 @@ class FileBillingSettings(Section):
 
     @_model_validator(mode="after")
     def _has_the_key(self) -> Self:
-        names = check_template(self.record)
+        self._check("record", self.record, FIELDS)
+        if self.refund_record is not None:
+            self._check("refund_record", self.refund_record, REFUND_FIELDS)
+        return self
+
+    def _check(self, name: str, record: str, fields: frozenset[str]) -> None:
+        names = check_template(record, fields)
         if "key" not in names or "password" in names:
-            raise ValueError("record must have {key} in it, and no password")
+            raise ValueError(f"{name} must have {{key}} in it, and no password")
         if self.encoding == "json":
             try:
-                json.loads(fill(self.record, _sample, "json"))
+                json.loads(fill(record, _sample, "json"))
             except ValueError as exc:
-                raise ValueError(f"record is not JSON: {exc}") from exc
-        return self
+                raise ValueError(f"{name} is not JSON: {exc}") from exc
 
 
 def _sample(name: str) -> str:
-    return 'a"' if name in ("merchant", "description") or name.startswith("time") else "1"
+    texts = ("merchant", "description", "debit_reference")
+    return 'a"' if name in texts or name.startswith("time") else "1"

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from ppcd.billing import wire
+from ppcd.billing.answers import Settled, as_refund
 from ppcd.billing.settings import HttpBillingSettings
 from ppcd.billing.template import texts_of
 from ppcd.charge.debit import (
@@ -20,8 +21,10 @@ from ppcd.charge.debit import (
     Denied,
     NotFound,
     NotSent,
+    Order,
     Unknown,
 )
+from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.http import client as http
 
 RETRY_AFTER_MAX_S: Final = 3600.0
@@ -47,7 +50,7 @@ class _Client(Protocol):
 
 
 class HttpBilling:
-    """Debits and asks about debits over HTTP; fulfils flow's adapter protocol.
+    """Debits, gives back and asks about both over HTTP; fulfils flow's adapter protocol.
 
     `credentials` is the value of the Authorization header, `password` what stands in templates;
     `client` is this adapter's own; `now` gives aware UTC for the times that billing is told.
@@ -68,6 +71,12 @@ class HttpBilling:
         self._settings = settings
         self._debit = wire.debit_call(settings)
         self._query = wire.query_call(settings)
+        refund = settings.refund
+        self.refund_abilities: Final = (
+            Abilities() if refund is None else refund.abilities.abilities()
+        )
+        self._refund = wire.refund_call(settings)
+        self._refund_query = wire.refund_query_call(settings)
         self._client = client
         self._now = now
         self._password = password or ""
@@ -79,17 +88,41 @@ class HttpBilling:
         self, order: DebitOrder, *, may_send: Callable[[], bool]
     ) -> Debited | Denied | NotSent | Unknown:
         """Asks for the money once; `may_send` is asked in the turn that writes the first byte."""
-        answer = await self._ask(self._debit, order, may_send=may_send)
-        if not isinstance(answer, http.Answer):
-            return answer
-        settled = wire.read_answer(self._debit.answer, order, answer.status, answer.body)
+        settled = await self._settled(self._debit, order, may_send=may_send)
         if isinstance(settled, NotFound):
             return Unknown("the answer to a debit says that the debit is not known")
         return settled
 
     async def query(self, order: DebitOrder) -> Debited | Denied | NotFound | NotSent | Unknown:
         """Asks what became of the order's key; NotFound is billing's word, not a verdict."""
-        call = self._query
+        return await self._asked_about(self._query, order)
+
+    async def refund(self, order: RefundOrder, *, may_send: Callable[[], bool]) -> RefundAnswer:
+        """Gives the money back once; `may_send` is asked in the turn that writes the first byte."""
+        if self._refund is None:
+            return NotSent("this billing can't give money back: refund is not configured")
+        settled = await self._settled(self._refund, order, may_send=may_send)
+        if isinstance(settled, NotFound):
+            return Unknown("the answer to a refund says that it is not known")
+        return as_refund(settled)
+
+    async def query_refund(self, order: RefundOrder) -> RefundQueryAnswer:
+        """Asks what became of a refund's key."""
+        settled = await self._asked_about(self._refund_query, order)
+        return settled if isinstance(settled, NotFound) else as_refund(settled)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _settled(
+        self, call: wire.Call, order: Order, *, may_send: Callable[[], bool]
+    ) -> Settled:
+        answer = await self._ask(call, order, may_send=may_send)
+        if not isinstance(answer, http.Answer):
+            return answer
+        return wire.read_answer(call.answer, order, answer.status, answer.body)
+
+    async def _asked_about(self, call: wire.Call | None, order: Order) -> Settled:
         if call is None:
             return Unknown("this billing can't be asked")
         answer = await self._ask(call, order, may_send=None)
@@ -99,11 +132,8 @@ class HttpBilling:
             return NotFound()
         return wire.read_answer(call.answer, order, answer.status, answer.body)
 
-    async def close(self) -> None:
-        await self._client.close()
-
     async def _ask(
-        self, call: wire.Call, order: DebitOrder, *, may_send: Callable[[], bool] | None
+        self, call: wire.Call, order: Order, *, may_send: Callable[[], bool] | None
     ) -> http.Answer | NotSent | Unknown:
         settings = self._settings
         values = texts_of(order, now=self._now(), password=self._password)

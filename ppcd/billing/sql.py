@@ -1,8 +1,8 @@
 """The adapter for billing systems in a PostgreSQL database.
 
-One transaction a debit, which the server ends if we do not. The store's two failures are this
-adapter's: what was not applied was not sent, a lost answer to the commit is unknown. Refuses to
-know what the statement does; it is the operator's.
+One transaction a debit or refund, which the server ends if we do not. The store's two failures are
+this adapter's: what was not applied was not sent, a lost answer to the commit is unknown. Refuses
+to know what the statement does; it is the operator's.
 """
 
 from __future__ import annotations
@@ -11,9 +11,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from ppcd.billing.answers import judge_answer
+from ppcd.billing.answers import (
+    RefundResultSettings,
+    ResultSettings,
+    Settled,
+    as_refund,
+    judge_answer,
+)
 from ppcd.billing.sql_settings import SqlBillingSettings
-from ppcd.billing.template import FIELDS, field_of, statement_with_parameters
+from ppcd.billing.template import FIELDS, REFUND_FIELDS, field_of, statement_with_parameters
 from ppcd.charge.debit import (
     Abilities,
     Debited,
@@ -21,8 +27,10 @@ from ppcd.charge.debit import (
     Denied,
     NotFound,
     NotSent,
+    Order,
     Unknown,
 )
+from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.store.lanes import (
     Cursor,
     Lanes,
@@ -69,7 +77,8 @@ def lanes_for(settings: SqlBillingSettings, dsn: str, *, reactor: Any) -> Lanes:
 
 
 class SqlBilling:
-    """Debits and asks about debits with the operator's statements; fulfils flow's protocol."""
+    """Debits, gives back and asks about both with the operator's statements; fulfils flow's
+    protocol."""
 
     def __init__(
         self,
@@ -84,7 +93,15 @@ class SqlBilling:
         self.abilities: Final[Abilities] = settings.abilities.abilities()
         self._answer = settings.answer
         self._debit = statement_with_parameters(settings.debit)
-        self._query = None if settings.query is None else statement_with_parameters(settings.query)
+        self._query = settings.query and statement_with_parameters(settings.query)
+        refund = settings.refund
+        self.refund_abilities: Final = (
+            Abilities() if refund is None else refund.abilities.abilities()
+        )
+        self._refund_answer = RefundResultSettings() if refund is None else refund.answer
+        self._refund = None if refund is None else statement_with_parameters(refund.statement)
+        asked = None if refund is None else refund.query
+        self._refund_query = None if asked is None else statement_with_parameters(asked)
         self._lanes = lanes
         self._close = close
 
@@ -92,8 +109,38 @@ class SqlBilling:
         self, order: DebitOrder, *, may_send: Callable[[], bool]
     ) -> Debited | Denied | NotSent | Unknown:
         """Asks for the money once; `may_send` is asked in the turn that sends the statement."""
+        settled = await self._settled(self._debit, self._answer, order, may_send)
+        if isinstance(settled, NotFound):
+            return Unknown("the answer to a debit says that the debit is not known")
+        return settled
+
+    async def query(self, order: DebitOrder) -> Debited | Denied | NotFound | NotSent | Unknown:
+        """Asks what became of the order's key; NotFound is billing's word, not a verdict."""
+        return await self._asked_about(self._query, self._answer, order)
+
+    async def refund(self, order: RefundOrder, *, may_send: Callable[[], bool]) -> RefundAnswer:
+        """Gives the money back once; `may_send` is asked in the turn that sends the statement."""
+        if self._refund is None:
+            return NotSent("this billing can't give money back: refund is not configured")
+        settled = await self._settled(self._refund, self._refund_answer, order, may_send)
+        if isinstance(settled, NotFound):
+            return Unknown("the answer to a refund says that it is not known")
+        return as_refund(settled)
+
+    async def query_refund(self, order: RefundOrder) -> RefundQueryAnswer:
+        """Asks what became of a refund's key."""
+        settled = await self._asked_about(self._refund_query, self._refund_answer, order)
+        return settled if isinstance(settled, NotFound) else as_refund(settled)
+
+    async def _settled(
+        self,
+        statement: str,
+        answer: ResultSettings | RefundResultSettings,
+        order: Order,
+        may_send: Callable[[], bool],
+    ) -> Settled:
         try:
-            row, count = await self._lanes.run(_ask, self._debit, _values(order), may_send)
+            row, count = await self._lanes.run(_ask, statement, _values(order), may_send)
         except _NoLongerAllowed:
             return NotSent("it was no longer allowed when a connection was ready")
         except NotApplied as exc:
@@ -102,31 +149,33 @@ class SqlBilling:
             return Unknown(str(exc))
         if count != 1:
             return Unknown("the statement gave no row" if count == 0 else _MANY)
-        settled = judge_answer(self._answer, order, row.get)
-        if isinstance(settled, NotFound):
-            return Unknown("the answer to a debit says that the debit is not known")
-        return settled
+        return judge_answer(answer, order, row.get)
 
-    async def query(self, order: DebitOrder) -> Debited | Denied | NotFound | NotSent | Unknown:
-        """Asks what became of the order's key; NotFound is billing's word, not a verdict."""
-        if self._query is None:
+    async def _asked_about(
+        self,
+        statement: str | None,
+        answer: ResultSettings | RefundResultSettings,
+        order: Order,
+    ) -> Settled:
+        if statement is None:
             return Unknown("this billing can't be asked")
         try:
-            row, count = await self._lanes.run(_ask, self._query, _values(order), None)
+            row, count = await self._lanes.run(_ask, statement, _values(order), None)
         except NotApplied as exc:
             return NotSent(str(exc))
         except OutcomeUnknown as exc:
             return Unknown(str(exc))
         if count == 0:
             return NotFound()
-        return judge_answer(self._answer, order, row.get) if count == 1 else Unknown(_MANY)
+        return judge_answer(answer, order, row.get) if count == 1 else Unknown(_MANY)
 
     async def close(self) -> None:
         await self._close()
 
 
-def _values(order: DebitOrder) -> dict[str, str | int]:
-    return {name: field_of(order, name) for name in FIELDS}
+def _values(order: Order) -> dict[str, str | int]:
+    fields = REFUND_FIELDS if isinstance(order, RefundOrder) else FIELDS
+    return {name: field_of(order, name) for name in fields}
 
 
 def _ask(

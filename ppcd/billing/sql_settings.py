@@ -10,6 +10,7 @@ from pydantic import model_validator as _model_validator
 
 from ppcd.billing.answers import ResultSettings, Section
 from ppcd.billing.pace_settings import PaceSettings
+from ppcd.billing.refund_settings import SqlRefundSettings
 from ppcd.billing.settings import AbilitiesSettings
 from ppcd.billing.template import check_statement
 
@@ -70,6 +71,9 @@ class SqlBillingSettings(Section):
         default=ResultSettings(),
         description="Which rows mean what: columns by name, values compared as text.",
     )
+    refund: SqlRefundSettings | None = Field(
+        default=None, description="How money is given back; with `abilities.reversible`."
+    )
     pace: PaceSettings = Field(
         default=PaceSettings(), description="How fast it is asked, and when it is left alone."
     )
@@ -98,14 +102,18 @@ class SqlBillingSettings(Section):
         promised = self.abilities
         if promised.queryable and self.query is None:
             raise ValueError("abilities.queryable needs a query")
-        if promised.reserving or promised.reversible:
-            raise ValueError("this kind can neither reserve nor reverse")
+        if promised.reserving:
+            raise ValueError("this kind can't reserve")
+        if promised.reversible != (self.refund is not None):
+            raise ValueError("abilities.reversible and refund belong together")
         if self.password_file and self.password_credential:
             raise ValueError("give password_file or password_credential, not both")
         longest_s = 2 * self.timeout_s + self.commit_timeout_s
-        if promised.quiet_period_s < longest_s:
+        refund = self.refund
+        quiet_s = [promised.quiet_period_s, *([refund.abilities.quiet_period_s] if refund else [])]
+        if min(quiet_s) < longest_s:
             raise ValueError(
-                f"abilities.quiet_period_s must be at least {longest_s:g}: a debit can take effect "
-                "as late as 2 * timeout_s + commit_timeout_s"
+                f"abilities.quiet_period_s must be at least {longest_s:g}: a statement can take "
+                "effect as late as 2 * timeout_s + commit_timeout_s"
             )
         return self

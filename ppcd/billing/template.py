@@ -15,13 +15,16 @@ from typing import Final, Literal
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape as _xml_entities
 
-from ppcd.charge.debit import DebitOrder
+from ppcd.charge.debit import Order
 from ppcd.charge.money import to_decimal_text
+from ppcd.charge.refund import RefundOrder
 
 __all__ = [
     "FIELDS",
+    "REFUND_FIELDS",
     "Encoding",
     "OrderField",
+    "RefundField",
     "Values",
     "check_places",
     "check_statement",
@@ -39,6 +42,20 @@ OrderField = Literal[
     "key", "msisdn", "phone", "amount_minor", "amount", "currency", "description", "merchant"
 ]
 FIELDS: Final = frozenset(OrderField.__args__)  # type: ignore[attr-defined]
+#: And of a refund: the debit that it gives back, by our key and by billing's own reference.
+RefundField = Literal[
+    "key",
+    "msisdn",
+    "phone",
+    "amount_minor",
+    "amount",
+    "currency",
+    "description",
+    "merchant",
+    "debit_key",
+    "debit_reference",
+]
+REFUND_FIELDS: Final = frozenset(RefundField.__args__)  # type: ignore[attr-defined]
 #: How values are kept inside their places.
 Encoding = Literal["json", "xml", "form"]
 
@@ -53,7 +70,7 @@ _PASSWORD: Final = "password"  # noqa: S105  # the name of a place
 #: Gives the text for the name of a place.
 Values = Callable[[str], str]
 
-_READERS: Final[Mapping[str, Callable[[DebitOrder], str | int]]] = MappingProxyType(
+_READERS: Final[Mapping[str, Callable[[Order], str | int]]] = MappingProxyType(
     {
         "key": lambda order: order.key,
         "msisdn": lambda order: order.msisdn.digits,
@@ -65,14 +82,22 @@ _READERS: Final[Mapping[str, Callable[[DebitOrder], str | int]]] = MappingProxyT
         "merchant": lambda order: order.merchant,
     }
 )
+_REFUND_READERS: Final[Mapping[str, Callable[[RefundOrder], str]]] = MappingProxyType(
+    {
+        "debit_key": lambda order: order.debit_key,
+        "debit_reference": lambda order: order.debit_reference or "",
+    }
+)
 
 
-def field_of(order: DebitOrder, name: str) -> str | int:
+def field_of(order: Order, name: str) -> str | int:
     """One field of an order; minor units are a number."""
+    if isinstance(order, RefundOrder) and name in _REFUND_READERS:
+        return _REFUND_READERS[name](order)
     return _READERS[name](order)
 
 
-def texts_of(order: DebitOrder, *, now: datetime | None = None, password: str = "") -> Values:
+def texts_of(order: Order, *, now: datetime | None = None, password: str = "") -> Values:
     """What stands in the places of a request for this order. `now` is aware UTC."""
 
     def text(name: str) -> str:
@@ -107,16 +132,20 @@ def header_text(template: str, values: Values) -> str:
     return _PLACE.sub(lambda m: printable(m[1]), template)
 
 
-def check_places(template: str) -> str:
-    """Raises ValueError for a place in a URL or header that is not a field of an order."""
+def check_places(template: str, fields: frozenset[str] = FIELDS) -> str:
+    """Raises ValueError for a place in a URL or header that is none of `fields`."""
     for name in _PLACE.findall(template):
-        if name not in FIELDS:
-            known = ", ".join(sorted(FIELDS))
-            raise ValueError(f"{{{name}}} is not a field of an order; known: {known}")
+        _check(name, fields)
     return template
 
 
-def check_template(template: str) -> frozenset[str]:
+def _check(name: str, fields: frozenset[str], *more: str) -> None:
+    if name not in fields and name not in more:
+        known = ", ".join([*sorted(fields), *more])
+        raise ValueError(f"{{{name}}} is not a field of an order; known: {known}")
+
+
+def check_template(template: str, fields: frozenset[str] = FIELDS) -> frozenset[str]:
     """The names of a template's places; raises ValueError for one that nothing can fill."""
     names = frozenset(_TEMPLATE_PLACE.findall(template))
     for name in names:
@@ -126,19 +155,16 @@ def check_template(template: str) -> frozenset[str]:
                 raise ValueError(
                     f"{{{name}}} may hold %Y, %m, %d, %H, %M and %S, letters, digits and : / . + -"
                 )
-        elif name not in FIELDS and name != _PASSWORD:
-            known = ", ".join([*sorted(FIELDS), _PASSWORD, "time:…"])
-            raise ValueError(f"{{{name}}} is not a field of an order; known: {known}")
+        else:
+            _check(name, fields, _PASSWORD, "time:…")
     return names
 
 
-def check_statement(statement: str) -> frozenset[str]:
+def check_statement(statement: str, fields: frozenset[str] = FIELDS) -> frozenset[str]:
     """The names of a statement's parameters; raises ValueError for one that no order has."""
     names = frozenset(_TEMPLATE_PLACE.findall(statement))
     for name in names:
-        if name not in FIELDS:
-            known = ", ".join(sorted(FIELDS))
-            raise ValueError(f"{{{name}}} is not a field of an order; known: {known}")
+        _check(name, fields)
     return names
 
 

@@ -9,23 +9,30 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypedDict
 
 from ppcd.billing.answers import Settled, judge_answer
 from ppcd.billing.documents import Format, Unreadable, read_document
-from ppcd.billing.settings import AnswerSettings, HttpBillingSettings
+from ppcd.billing.exchanges import AnswerSettings, RefundAnswerSettings, RequestSettings
+from ppcd.billing.settings import HttpBillingSettings
 from ppcd.billing.template import (
     Encoding,
-    OrderField,
     Values,
     field_of,
     fill,
     header_text,
     url_text,
 )
-from ppcd.charge.debit import DebitOrder, Unknown
+from ppcd.charge.debit import Order, Unknown
 
-__all__ = ["Call", "debit_call", "query_call", "read_answer"]
+__all__ = [
+    "Call",
+    "debit_call",
+    "query_call",
+    "read_answer",
+    "refund_call",
+    "refund_query_call",
+]
 
 CONTENT_TYPES: Final[Mapping[Encoding, str]] = MappingProxyType(
     {
@@ -51,9 +58,9 @@ class Call:
     method: bytes
     url: str
     headers: Mapping[str, str]
-    write_body: Callable[[DebitOrder, Values], bytes]
+    write_body: Callable[[Order, Values], bytes]
     content_type: str
-    answer: AnswerSettings
+    answer: AnswerSettings | RefundAnswerSettings
 
     def url_for(self, values: Values) -> str:
         return url_text(self.url, values)
@@ -72,17 +79,12 @@ class Call:
 
 def debit_call(settings: HttpBillingSettings) -> Call:
     """How this billing is asked for a debit."""
-    template = settings.template
     return Call(
         method=settings.method.encode(),
         url=settings.url,
         headers=settings.headers,
-        write_body=_members(settings.body)
-        if template is None
-        else _text(template, settings.encoding),
-        content_type=settings.content_type
-        or CONTENT_TYPES["json" if template is None else settings.encoding],
         answer=settings.answer,
+        **_written(settings, settings.body),
     )
 
 
@@ -104,14 +106,59 @@ def query_call(settings: HttpBillingSettings) -> Call | None:
         method=query.method.encode(),
         url=query.url,
         headers=settings.headers if query.headers is None else query.headers,
-        write_body=_nothing if query.template is None else _text(query.template, query.encoding),
-        content_type=query.content_type or CONTENT_TYPES[query.encoding],
         answer=query.answer or settings.answer,
+        **_written(query, None),
     )
 
 
-def _members(members: Mapping[str, OrderField]) -> Callable[[DebitOrder, Values], bytes]:
-    def write(order: DebitOrder, values: Values) -> bytes:
+def refund_call(settings: HttpBillingSettings) -> Call | None:
+    """How this billing is asked to give money back; None when it can't be."""
+    refund = settings.refund
+    if refund is None:
+        return None
+    return Call(
+        method=refund.method.encode(),
+        url=refund.url,
+        headers=settings.headers if refund.headers is None else refund.headers,
+        answer=refund.answer,
+        **_written(refund, refund.body),
+    )
+
+
+def refund_query_call(settings: HttpBillingSettings) -> Call | None:
+    """How it is asked what became of a refund; None when it can't be."""
+    refund = settings.refund
+    query = refund and refund.query
+    if refund is None or query is None:
+        return None
+    headers = refund.headers if query.headers is None else query.headers
+    return Call(
+        method=query.method.encode(),
+        url=query.url,
+        headers=settings.headers if headers is None else headers,
+        answer=query.answer or refund.answer,
+        **_written(query, None),
+    )
+
+
+class _Written(TypedDict):
+    write_body: Callable[[Order, Values], bytes]
+    content_type: str
+
+
+def _written(request: RequestSettings, members: Mapping[str, str] | None) -> _Written:
+    """How the body is written, and what it is: the template, else the members, else nothing."""
+    plain = request.template is None and members is not None
+    content_type = request.content_type or CONTENT_TYPES["json" if plain else request.encoding]
+    if request.template is not None:
+        write = _text(request.template, request.encoding)
+    else:
+        write = _nothing if members is None else _members(members)
+    return {"write_body": write, "content_type": content_type}
+
+
+def _members(members: Mapping[str, str]) -> Callable[[Order, Values], bytes]:
+    def write(order: Order, values: Values) -> bytes:
         document = {name: field_of(order, field) for name, field in members.items()}
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
         return text.encode(errors="replace")
@@ -119,21 +166,23 @@ def _members(members: Mapping[str, OrderField]) -> Callable[[DebitOrder, Values]
     return write
 
 
-def _text(template: str, encoding: Encoding) -> Callable[[DebitOrder, Values], bytes]:
+def _text(template: str, encoding: Encoding) -> Callable[[Order, Values], bytes]:
     # White space before an XML declaration makes it none.
     stripped = template.strip()
 
-    def write(order: DebitOrder, values: Values) -> bytes:
+    def write(order: Order, values: Values) -> bytes:
         return fill(stripped, values, encoding).encode(errors="replace")
 
     return write
 
 
-def _nothing(order: DebitOrder, values: Values) -> bytes:
+def _nothing(order: Order, values: Values) -> bytes:
     return b""
 
 
-def read_answer(settings: AnswerSettings, order: DebitOrder, status: int, body: bytes) -> Settled:
+def read_answer(
+    settings: AnswerSettings | RefundAnswerSettings, order: Order, status: int, body: bytes
+) -> Settled:
     """What the answer says about the money; Unknown unless the settings say otherwise."""
     if status not in settings.statuses:
         return Unknown(f"status {status}")

@@ -60,7 +60,10 @@ class Abilities:
     queryable: bool = False
     #: A refusal is kept under its key and repeated to any later request with that key.
     stores_refusals: bool = False
+    #: Money can be given back.
     reversible: bool = False
+    #: It gives back all of a debit or nothing.
+    whole_only: bool = False
     reserving: bool = False
     #: The longest time a request may be under way before it takes effect or dies.
     quiet_period_s: float = 60.0

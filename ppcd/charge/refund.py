@@ -37,6 +37,8 @@ class Refusal(StrEnum):
     TOO_MUCH = "too_much"
     #: Another currency than the debit's.
     OTHER_CURRENCY = "other_currency"
+    #: A part, where billing gives back all of a debit or nothing.
+    ONLY_WHOLE = "only_whole"
 
 
 def remaining_minor(debited: Money, refunds_minor: int) -> int:
@@ -46,16 +48,19 @@ def remaining_minor(debited: Money, refunds_minor: int) -> int:
     return left
 
 
-def refundable(debited: Money, refunds_minor: int, wanted: Money | None) -> Money | Refusal:
+def refundable(
+    debited: Money, refunds_minor: int, wanted: Money | None, *, whole_only: bool = False
+) -> Money | Refusal:
     """The money of a new refund; `wanted` None: all that is left."""
     left = remaining_minor(debited, refunds_minor)
     if wanted is not None and wanted.currency != debited.currency:
         return Refusal.OTHER_CURRENCY
     if left == 0:
         return Refusal.NOTHING_LEFT
-    if wanted is None:
-        return Money(left, debited.currency)
-    return wanted if wanted.amount_minor <= left else Refusal.TOO_MUCH
+    money = wanted or Money(left, debited.currency)
+    if money.amount_minor > left:
+        return Refusal.TOO_MUCH
+    return Refusal.ONLY_WHOLE if whole_only and money != debited else money
 
 
 # --- what billing is asked, and answers --------------------------------------------------------

@@ -60,7 +60,12 @@ billing:
     url: $billing_url/billing/debits
     query_url: $billing_url/billing/debits/{key}
     timeout_s: 5
-    abilities: {idempotent: true, queryable: true, stores_refusals: true, quiet_period_s: 10}
+    abilities:
+      idempotent: true
+      queryable: true
+      stores_refusals: true
+      reversible: true
+      quiet_period_s: 10
     answer:
       not_processed_statuses: [503]
       echoes: {key: key, amount_minor: amount_minor, currency: currency}
@@ -68,6 +73,14 @@ billing:
         insufficient: INSUFFICIENT_FUNDS
         barred: SERVICE_DENIED
         unknown: USER_UNKNOWN
+    refund:
+      url: $billing_url/billing/refunds
+      query: {url: "$billing_url/billing/refunds/{key}"}
+      abilities: {idempotent: true, queryable: true, stores_refusals: true, quiet_period_s: 10}
+      answer:
+        not_processed_statuses: [503]
+        echoes: {key: key, amount_minor: amount_minor, currency: currency}
+        reasons: {barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
 # One phone can be tried as often as you like.
 limits: {prompts_per_hour_max: 0, prompts_per_day_max: 0, open_max: 0, stop_blocks_days: 0}
 partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: ["127.0.0.1", "localhost"]}

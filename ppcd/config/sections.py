@@ -215,12 +215,20 @@ class Charges(Section):
         description="Seconds from the yes within which a debit must have been started; else it is "
         "denied and the subscriber told so. Long, and people are debited after they walked away.",
     )
+    refund_start_s: Whole = Field(
+        default=86_400,
+        ge=60,
+        le=30 * 86400,
+        description="Seconds from the partner's request within which a refund must have been "
+        "started at billing; else it is denied. Short, and partners do a machine's work.",
+    )
     in_doubt_horizon_s: Whole = Field(
         default=900,
         ge=60,
         le=7 * 86400,
-        description="Seconds after which a debit that billing has not settled goes to `review`. "
-        "Shorter than billing's own longest processing time, and people do a machine's work.",
+        description="Seconds after which a debit or refund that billing has not settled goes to "
+        "`review`. Shorter than billing's own longest processing time, and people do a machine's "
+        "work.",
     )
     reprompts_max: Whole = Field(
         default=2, ge=0, le=5, description="How often an unclear answer is asked about again."

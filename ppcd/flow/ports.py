@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from ppcd.charge.debit import Abilities, DebitAnswer, DebitOrder, QueryAnswer
 from ppcd.charge.msisdn import Msisdn
+from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.store.rows import DebitJob, PromptJob, PromptKey, WebhookKey
 
 # --- the phone ---------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class DeliveryReceipt:
 
 
 class Adapter(Protocol):
-    """A billing system. Neither call raises for what the network or billing may do."""
+    """A billing system. No call raises for what the network or billing may do."""
 
     @property
     def name(self) -> str: ...
@@ -118,12 +119,25 @@ class Adapter(Protocol):
     @property
     def abilities(self) -> Abilities: ...
 
+    @property
+    def refund_abilities(self) -> Abilities:
+        """What it promises of refunds; `reversible` says whether there are any."""
+        ...
+
     async def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
         """Ask for the debit once; `may_send` is asked in the very turn that writes."""
         ...
 
     async def query(self, order: DebitOrder) -> QueryAnswer:
         """Ask what became of the order's key."""
+        ...
+
+    async def refund(self, order: RefundOrder, *, may_send: Callable[[], bool]) -> RefundAnswer:
+        """Ask once that money be given back, as `debit` asks for it."""
+        ...
+
+    async def query_refund(self, order: RefundOrder) -> RefundQueryAnswer:
+        """Ask what became of a refund's key."""
         ...
 
     async def close(self) -> None:

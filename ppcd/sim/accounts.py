@@ -1,4 +1,4 @@
-"""The simulated operator's prepaid accounts: balances, debits by key, and how each behaves.
+"""The simulated operator's prepaid accounts: balances, debits and refunds by key, how each behaves.
 
 Owns the money and its record. Knows nothing of HTTP, and of time only what the journal says.
 """
@@ -21,6 +21,7 @@ class Mode(StrEnum):
     BARRED = "barred"
     #: No such subscriber.
     UNKNOWN = "unknown"
+    # What is said of debits here holds for refunds too.
     #: Debits, and answers after `slow_s`.
     SLOW = "slow"
     #: Never answers, never debits.
@@ -61,8 +62,29 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refund(Order):
+    """What the caller wants given back, and of which debit."""
+
+    debit_key: str
+
+    @classmethod
+    def of(cls, order: Order, *, debit_key: str) -> Refund:
+        """What an order asks for, as a refund."""
+        return cls(
+            key=order.key,
+            msisdn=order.msisdn,
+            amount_minor=order.amount_minor,
+            currency=order.currency,
+            debit_key=debit_key,
+        )
+
+    def asdict(self) -> dict[str, object]:
+        return {**Order.asdict(self), "debit_key": self.debit_key}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What became of an order: debited with a reference, or refused with a reason."""
+    """What became of an order: debited or refunded with a reference, or refused with a reason."""
 
     order: Order
     result: str
@@ -82,6 +104,7 @@ class Account:
     currency: str
     mode: Mode = Mode.OK
     debits: list[Record] = field(default_factory=list)
+    refunds: list[Record] = field(default_factory=list)
 
 
 #: Modes that refuse whatever the balance, and the reason they give.
@@ -132,9 +155,9 @@ class Accounts:
         return self._records.get(key)
 
     def settle(self, order: Order) -> Record:
-        """Debits or refuses, once a key; the same key again gives back what was recorded.
+        """Debits, gives back or refuses, once a key; the same key again gives back the record.
 
-        Raises Conflict. A billing that is not idempotent debits every time it is asked.
+        Raises Conflict. A billing that is not idempotent does it every time it is asked.
         """
         known = self._records.get(order.key)
         if known is not None and self._idempotent:
@@ -143,9 +166,17 @@ class Accounts:
                 raise Conflict(order.key)
             self._journal.write("repeated", key=order.key, result=known.result)
             return known
+        refund = isinstance(order, Refund)
         reason = self._refusal(order)
         if reason is not None:
-            return self._refuse(order, reason)
+            at = self._journal.write(
+                "refund_refused" if refund else "refused", **order.asdict(), reason=reason
+            )
+            return self._keep(order, reason, at)
+        if isinstance(order, Refund):
+            reference = f"SR{self._references + 1:09d}"
+            at = self._journal.write("refunded", **order.asdict(), reference=reference)
+            return self._credit(order, reference, at)
         reference = f"SB{self._references + 1:09d}"
         at = self._journal.write("debited", **order.asdict(), reference=reference)
         return self._debit(order, reference, at)
@@ -163,11 +194,17 @@ class Accounts:
                     )
                 case "debited":
                     self._debit(_order(entry), entry["reference"], entry["at"])
+                case "refunded":
+                    self._credit(_refund(entry), entry["reference"], entry["at"])
                 case "refused":
                     self._keep(_order(entry), entry["reason"], entry["at"])
+                case "refund_refused":
+                    self._keep(_refund(entry), entry["reason"], entry["at"])
 
     def _refusal(self, order: Order) -> str | None:
         account = self.account(order.msisdn)
+        if isinstance(order, Refund):
+            return self._refusal_to_give_back(order, account)
         if account.mode in REFUSING:
             return REFUSING[account.mode]
         if order.currency != account.currency:
@@ -176,9 +213,23 @@ class Accounts:
             return "insufficient"
         return None
 
-    def _refuse(self, order: Order, reason: str) -> Record:
-        at = self._journal.write("refused", **order.asdict(), reason=reason)
-        return self._keep(order, reason, at)
+    def _refusal_to_give_back(self, refund: Refund, account: Account) -> str | None:
+        """An empty account is no reason."""
+        if account.mode in REFUSING and account.mode is not Mode.INSUFFICIENT:
+            return REFUSING[account.mode]
+        debited = sum(
+            record.order.amount_minor
+            for record in account.debits
+            if (record.order.key, record.order.currency) == (refund.debit_key, refund.currency)
+        )
+        if debited == 0:
+            return "no_such_debit"
+        given_back = sum(
+            record.order.amount_minor
+            for record in account.refunds
+            if isinstance(record.order, Refund) and record.order.debit_key == refund.debit_key
+        )
+        return "too_much" if given_back + refund.amount_minor > debited else None
 
     def _keep(self, order: Order, reason: str, at: str) -> Record:
         record = Record(order=order, result="refused", reference=None, reason=reason, at=at)
@@ -197,6 +248,17 @@ class Accounts:
         self._records[order.key] = record
         return record
 
+    def _credit(self, refund: Refund, reference: str, at: str) -> Record:
+        account = self.account(refund.msisdn)
+        record = Record(order=refund, result="refunded", reference=reference, reason=None, at=at)
+        account.refunds.append(record)
+        self._references += 1
+        self._accounts[refund.msisdn] = replace(
+            account, balance_minor=account.balance_minor + refund.amount_minor
+        )
+        self._records[refund.key] = record
+        return record
+
     def _set(self, msisdn: str, balance_minor: int, currency: str, mode: Mode) -> Account:
         account = replace(
             self.account(msisdn), balance_minor=balance_minor, currency=currency, mode=mode
@@ -212,3 +274,7 @@ def _order(entry: dict[str, Any]) -> Order:
         amount_minor=entry["amount_minor"],
         currency=entry["currency"],
     )
+
+
+def _refund(entry: dict[str, Any]) -> Refund:
+    return Refund.of(_order(entry), debit_key=entry["debit_key"])

@@ -1,7 +1,7 @@
-"""The simulated operator's billing: a REST server that debits accounts and misbehaves on request.
+"""The simulated operator's billing: a REST server that debits, refunds, and misbehaves on request.
 
 Owns the wire and the bad manners (slow, silent, broken, late); `accounts` owns the money, and the
-journal is written before any answer leaves. Knows nothing of ppcd but the debit interface.
+journal is written before any answer leaves. Knows nothing of ppcd but its own interface.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from ppcd.sim.accounts import Account, Accounts, Conflict, Mode, Order, Record
+from ppcd.sim.accounts import Account, Accounts, Conflict, Mode, Order, Record, Refund
 from ppcd.sim.journal import Journal, read_journal, utc_now
 from ppcd.sim.web import (
     Answer,
@@ -106,6 +106,8 @@ class Billing:
         return (
             Route("POST", "/billing/debits", self._post_debit),
             Route("GET", "/billing/debits/{key}", self._get_debit),
+            Route("POST", "/billing/refunds", self._post_refund),
+            Route("GET", "/billing/refunds/{key}", self._get_refund),
             *self.sim_routes(),
         )
 
@@ -123,11 +125,19 @@ class Billing:
     # The operator's debit interface
 
     async def _post_debit(self, request: Request) -> Answer:
+        return await self._post(request, _read_order, "debit_asked")
+
+    async def _post_refund(self, request: Request) -> Answer:
+        return await self._post(request, _read_refund, "refund_asked")
+
+    async def _post(
+        self, request: Request, read: Callable[[dict[str, object]], Order], entry: str
+    ) -> Answer:
         self._authorize(request)
-        order = _read_order(request.json())
+        order = read(request.json())
         first = self._accounts.record(order.key) is None and order.key not in self._asked
         self._asked.setdefault(order.key, order.msisdn)
-        self._journal.write("debit_asked", **order.asdict(), first=first)
+        self._journal.write(entry, **order.asdict(), first=first)
         mode = self._accounts.account(order.msisdn).mode
         return self._misbehave_before(order, mode, first=first) or await self._settle(
             order, mode, first=first
@@ -176,6 +186,12 @@ class Billing:
         return answer
 
     async def _get_debit(self, request: Request) -> Answer:
+        return self._get(request, Order)
+
+    async def _get_refund(self, request: Request) -> Answer:
+        return self._get(request, Refund)
+
+    def _get(self, request: Request, kind: type[Order]) -> Answer:
         self._authorize(request)
         key = request.params["key"]
         self._journal.write("query_asked", key=key)
@@ -183,7 +199,7 @@ class Billing:
         if self._accounts.account(msisdn).mode is Mode.UNAVAILABLE:
             return _unavailable()
         record = self._accounts.record(key)
-        if record is None:
+        if record is None or type(record.order) is not kind:
             return json_response({"result": "not_found", "key": key}, 404)
         return json_response(_describe(record))
 
@@ -202,7 +218,7 @@ class Billing:
         msisdn = _msisdn(request)
         account = self._accounts.account(msisdn)
         wanted = request.json()
-        unknown = wanted.keys() - {"balance_minor", "currency", "mode", "debits"}
+        unknown = wanted.keys() - {"balance_minor", "currency", "mode", "debits", "refunds"}
         if unknown:
             raise Refused(400, f"unknown members: {', '.join(sorted(unknown))}")
         balance_minor = wanted.get("balance_minor", account.balance_minor)
@@ -257,19 +273,26 @@ def _describe(record: Record) -> dict[str, object]:
 
 
 def _describe_account(account: Account) -> dict[str, object]:
-    return {
+    described: dict[str, object] = {
         "balance_minor": account.balance_minor,
         "currency": account.currency,
-        "debits": [
-            {
-                "key": debit.order.key,
-                "amount_minor": debit.order.amount_minor,
-                "currency": debit.order.currency,
-                "at": debit.at,
-            }
-            for debit in account.debits
-        ],
+        "debits": [_describe_movement(debit) for debit in account.debits],
         "mode": account.mode.value,
+    }
+    if account.refunds:
+        described["refunds"] = [
+            {**_describe_movement(refund), "debit_key": refund.order.asdict()["debit_key"]}
+            for refund in account.refunds
+        ]
+    return described
+
+
+def _describe_movement(record: Record) -> dict[str, object]:
+    return {
+        "key": record.order.key,
+        "amount_minor": record.order.amount_minor,
+        "currency": record.order.currency,
+        "at": record.at,
     }
 
 
@@ -288,6 +311,10 @@ def _read_order(body: dict[str, object]) -> Order:
     return Order(
         key=key, msisdn=msisdn.removeprefix("+"), amount_minor=amount_minor, currency=currency
     )
+
+
+def _read_refund(body: dict[str, object]) -> Refund:
+    return Refund.of(_read_order(body), debit_key=_text(body, "debit_key"))
 
 
 def _text(body: dict[str, object], name: str) -> str:

@@ -26,6 +26,7 @@ from ppcd.charge.debit import (
 )
 from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
+from ppcd.charge.refund import RefundAnswer, Refunded, RefundOrder, RefundQueryAnswer
 
 PHONE = Msisdn.from_digits("380971234567")
 
@@ -50,9 +51,12 @@ class Fault(Enum):
 class Adapter(Protocol):
     name: str
     abilities: Abilities
+    refund_abilities: Abilities
 
     async def debit(self, order: DebitOrder, *, may_send: Any) -> DebitAnswer: ...
     async def query(self, order: DebitOrder) -> QueryAnswer: ...
+    async def refund(self, order: RefundOrder, *, may_send: Any) -> RefundAnswer: ...
+    async def query_refund(self, order: RefundOrder) -> RefundQueryAnswer: ...
     async def close(self) -> None: ...
 
 
@@ -67,13 +71,16 @@ class World(Protocol):
         """From now on connections to the billing system are refused."""
 
     async def zombies_rise(self) -> None:
-        """Returns when late debits have been made."""
+        """Returns when late debits and refunds have been made."""
 
     def asked(self, key: str) -> int:
-        """How many debit requests with this key have reached the billing system."""
+        """How many requests for a debit or refund with this key have reached the billing system."""
 
     def debited(self, key: str) -> list[tuple[str, int, str]]:
         """MSISDN, minor units and currency of each time that money was taken for this key."""
+
+    def refunded(self, key: str) -> list[tuple[str, int, str]]:
+        """The same of each time that money was given back for this key."""
 
 
 def an_order(key: str = "1001", **changes: Any) -> DebitOrder:
@@ -88,6 +95,37 @@ def an_order(key: str = "1001", **changes: Any) -> DebitOrder:
         repeat=False,
     )
     return replace(order, **changes)
+
+
+def a_refund(key: str = "9001", **changes: Any) -> RefundOrder:
+    """Of the debit of `an_order`, whole."""
+    order = RefundOrder(
+        key=key,
+        charge_id=1001,
+        refund_id=9001,
+        attempt=1,
+        msisdn=PHONE,
+        money=Money(2500, "UAH"),
+        merchant='GameX «Ключ» "quoted"',
+        description="250 gold\\, золото",
+        repeat=False,
+        debit_key="1001",
+        debit_reference='T"17',
+    )
+    return replace(order, **changes)
+
+
+async def refund(world: World, order: RefundOrder) -> RefundAnswer:
+    return await world.adapter.refund(order, may_send=lambda: True)
+
+
+async def a_debit_to_give_back(world: World) -> None:
+    """Skips where billing gives nothing back: then nothing may be asked of it."""
+    if not world.adapter.refund_abilities.reversible:
+        assert isinstance(await refund(world, a_refund()), NotSent)
+        assert world.asked("9001") == 0
+        pytest.skip("not promised: to give money back")
+    assert isinstance(await debit(world, an_order()), Debited)
 
 
 async def debit(world: World, order: DebitOrder) -> DebitAnswer:
@@ -234,3 +272,124 @@ class AdapterContract:
         assert all(isinstance(answer, Debited) for answer in answers)
         assert len({answer.reference for answer in answers}) == len(keys)
         assert all(len(world.debited(key)) == 1 for key in keys)
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_refund_gives_back_exactly_the_amount_and_has_a_reference(
+        self, world: World
+    ) -> None:
+        await a_debit_to_give_back(world)
+        answer = await refund(world, a_refund())
+        assert isinstance(answer, Refunded)
+        assert answer.reference
+        assert world.refunded("9001") == [(PHONE.digits, 2500, "UAH")]
+        assert world.debited("1001") == [(PHONE.digits, 2500, "UAH")]
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_part_may_be_given_back_and_then_another(self, world: World) -> None:
+        await a_debit_to_give_back(world)
+        if world.adapter.refund_abilities.whole_only:
+            pytest.skip("not promised: parts")
+        parts = [a_refund("9001", money=Money(1000, "UAH")), a_refund("9002")]
+        parts[1] = replace(parts[1], money=Money(1500, "UAH"))
+        answers = [await refund(world, part) for part in parts]
+        assert all(isinstance(answer, Refunded) for answer in answers)
+        assert world.refunded("9001") == [(PHONE.digits, 1000, "UAH")]
+        assert world.refunded("9002") == [(PHONE.digits, 1500, "UAH")]
+
+    @pytest.mark.parametrize(
+        ("fault", "reason"),
+        [
+            (Fault.BARRED, DenialReason.SERVICE_DENIED),
+            (Fault.NO_SUCH_SUBSCRIBER, DenialReason.USER_UNKNOWN),
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_a_refund_may_be_refused(
+        self, world: World, fault: Fault, reason: DenialReason
+    ) -> None:
+        await a_debit_to_give_back(world)
+        world.behave(fault)
+        answer = await refund(world, a_refund())
+        assert isinstance(answer, Denied)
+        assert answer.reason is reason
+        assert world.refunded("9001") == []
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault.LOST_REQUEST,
+            Fault.LOST_ANSWER,
+            Fault.ERROR_BEFORE_DEBIT,
+            Fault.ERROR_AFTER_DEBIT,
+            Fault.GARBAGE,
+            Fault.RESET,
+            Fault.ZOMBIE,
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_what_is_not_known_of_a_refund_is_said_to_be_unknown(
+        self, world: World, fault: Fault
+    ) -> None:
+        await a_debit_to_give_back(world)
+        world.behave(fault)
+        answer = await refund(world, a_refund())
+        assert isinstance(answer, Unknown)
+        assert answer.detail
+
+    @pytest.mark.parametrize(
+        "fault", [Fault.LOST_ANSWER, Fault.ERROR_AFTER_DEBIT, Fault.GARBAGE, Fault.RESET]
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_the_same_refund_again_is_found_and_gives_nothing(
+        self, world: World, fault: Fault
+    ) -> None:
+        await a_debit_to_give_back(world)
+        if not world.adapter.refund_abilities.idempotent:
+            pytest.skip("not promised: idempotency")
+        world.behave(fault)
+        await refund(world, a_refund())
+        again = await refund(world, a_refund(attempt=2, repeat=True))
+        assert isinstance(again, Refunded)
+        assert len(world.refunded("9001")) == 1
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_busy_billing_was_not_sent_any_refund_that_counts(self, world: World) -> None:
+        await a_debit_to_give_back(world)
+        world.behave(Fault.BUSY)
+        assert isinstance(await refund(world, a_refund()), NotSent)
+        assert world.refunded("9001") == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_refused_connection_sent_no_refund(self, world: World) -> None:
+        await world.shut_down()
+        assert isinstance(await refund(world, a_refund()), NotSent)
+        assert isinstance(await world.adapter.query_refund(a_refund()), NotSent | Unknown)
+        assert world.asked("9001") == 0
+
+    @pytest_twisted.ensureDeferred
+    async def test_no_refund_is_sent_when_it_may_not_be(self, world: World) -> None:
+        await a_debit_to_give_back(world)
+        answer = await world.adapter.refund(a_refund(), may_send=lambda: False)
+        assert isinstance(answer, NotSent)
+        assert world.asked("9001") == 0
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_query_says_what_became_of_a_refund(self, world: World) -> None:
+        await a_debit_to_give_back(world)
+        if not world.adapter.refund_abilities.queryable:
+            assert isinstance(await world.adapter.query_refund(a_refund()), Unknown)
+            return
+        assert isinstance(await world.adapter.query_refund(a_refund()), NotFound)
+        refunded = await refund(world, a_refund())
+        assert await world.adapter.query_refund(a_refund()) == refunded
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_refund_may_be_late_too(self, world: World) -> None:
+        await a_debit_to_give_back(world)
+        if not world.adapter.refund_abilities.queryable:
+            pytest.skip("not promised: to be asked")
+        world.behave(Fault.ZOMBIE)
+        await refund(world, a_refund())
+        assert isinstance(await world.adapter.query_refund(a_refund()), NotFound)
+        await world.zombies_rise()
+        assert isinstance(await world.adapter.query_refund(a_refund()), Refunded)

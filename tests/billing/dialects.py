@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 from ppcd.sim.billing import Billing
 from ppcd.sim.web import Answer, Refused, Request, Response, Route
 
+DONE = ("debited", "refunded")
+
 
 class Dialect(Billing):
     """The simulated billing with another interface; `path` is where it is."""
@@ -25,7 +27,8 @@ class Dialect(Billing):
     async def _translate(self, request: Request) -> Answer:
         order = self.read(request)
         asked = replace(request, body=json.dumps(order).encode())
-        return self._written(await self._post_debit(asked), str(order["key"]))
+        post = self._post_refund if "debit_key" in order else self._post_debit
+        return self._written(await post(asked), str(order["key"]))
 
     def _written(self, answer: Answer, key: str) -> Answer:
         """What is JSON in the simulator's own language, in this one."""
@@ -55,27 +58,37 @@ class Rest(Dialect):
     }
 
     def routes(self) -> Sequence[Route]:
-        return (*super().routes(), Route("GET", "/v1/debits/{key}", self._ask))
+        return (
+            *super().routes(),
+            Route("GET", "/v1/debits/{key}", self._ask),
+            Route("POST", "/v1/debits/{debit_key}/refunds", self._translate),
+            Route("GET", "/v1/debits/{debit_key}/refunds/{key}", self._ask),
+        )
 
     async def _ask(self, request: Request) -> Answer:
-        return self._written(await self._get_debit(request), request.params["key"])
+        get = self._get_refund if "debit_key" in request.params else self._get_debit
+        return self._written(await get(request), request.params["key"])
 
     def read(self, request: Request) -> dict[str, object]:
         asked = request.json()
         subscriber, price = asked["subscriber"], asked["price"]
         assert isinstance(subscriber, dict)
         assert isinstance(price, dict)
-        assert asked["text"] == 'GameX «Ключ» "quoted": 250 gold\\, золото'
+        if "debit_key" in request.params:
+            assert asked["transaction"] == 'T"17'
+        else:
+            assert asked["text"] == 'GameX «Ключ» "quoted": 250 gold\\, золото'
         return {
             "key": asked["id"],
             "msisdn": subscriber["msisdn"],
             "amount_minor": price["minor"],
             "currency": price["currency"],
+            **request.params,
         }
 
     def write(self, said: Mapping[str, str], key: str) -> Response:
         answer: dict[str, object] = {"id": key}
-        if said["result"] == "debited":
+        if said["result"] in DONE:
             answer |= {"status": "DONE", "transaction": said["reference"]}
         else:
             answer |= {"status": "REFUSED", "error": {"code": self.codes[said["reason"]]}}
@@ -97,17 +110,18 @@ class Air(Dialect):
         assert isinstance(asked["originTimeStamp"], xmlrpc.client.DateTime)
         assert asked["externalData1"] == 'GameX «Ключ» "quoted"'
         relative = int(asked["adjustmentAmountRelative"])
-        if relative >= 0:
-            raise Refused(400, "that would be a refill")
-        return {
+        order: dict[str, object] = {
             "key": asked["originTransactionID"],
             "msisdn": asked["subscriberNumber"],
-            "amount_minor": -relative,
+            "amount_minor": abs(relative),
             "currency": asked["transactionCurrency"],
         }
+        if relative > 0:
+            order["debit_key"] = asked["externalData2"]
+        return order
 
     def write(self, said: Mapping[str, str], key: str) -> Response:
-        code = 0 if said["result"] == "debited" else self.codes[said["reason"]]
+        code = 0 if said["result"] in DONE else self.codes[said["reason"]]
         struct = {"responseCode": code, "originTransactionID": key}
         body = xmlrpc.client.dumps((struct,), methodresponse=True).encode()
         return Response(200, body, (("Content-Type", "text/xml"),))
@@ -130,16 +144,18 @@ class Cbs(Dialect):
     }
 
     def read(self, request: Request) -> dict[str, object]:
-        assert request.header(b"soapaction") == '"FeeDeduction"'
+        act = str(request.header(b"soapaction")).strip('"')
         assert request.header(b"content-type") == "text/xml; charset=utf-8"
         envelope = ElementTree.fromstring(request.body)
-        message = envelope.find(f"{SOAP}Body/{BCS}FeeDeductionRequestMsg")
+        message = envelope.find(f"{SOAP}Body/{BCS}{act}RequestMsg")
         assert message is not None
         password = message.findtext(f"RequestHeader/{CBS}AccessSecurity/{CBS}Password")
         if password != "pa55<&>word":
             raise Refused(401, "who is that?")
-        asked = message.find("FeeDeductionRequest")
+        asked = message.find(f"{act}Request")
         assert asked is not None
+        if act == "FeeDeductionRollBack":
+            return self._rollback(message, asked)
         merchant = asked.findtext(f"{BCS}AdditionalProperty/{BCC}Value")
         assert merchant == 'GameX «Ключ» "quoted"'
         return {
@@ -149,15 +165,30 @@ class Cbs(Dialect):
             "currency": asked.findtext(f"{BCS}DeductInfo/{BCS}CurrencyId"),
         }
 
+    def _rollback(
+        self, message: ElementTree.Element, asked: ElementTree.Element
+    ) -> dict[str, object]:
+        """All of a deduction, by its serial number alone."""
+        serial = asked.findtext(f"{BCS}DeductSerialNo") or ""
+        deduction = self._accounts.record(serial)
+        assert deduction is not None
+        return {
+            **deduction.order.asdict(),
+            "key": message.findtext(f"RequestHeader/{CBS}MessageSeq"),
+            "debit_key": serial,
+        }
+
     def write(self, said: Mapping[str, str], key: str) -> Response:
         envelope = ElementTree.Element(f"{SOAP}Envelope")
         body = ElementTree.SubElement(envelope, f"{SOAP}Body")
-        message = ElementTree.SubElement(body, f"{BCS}FeeDeductionResultMsg")
+        act = "FeeDeductionRollBack" if "debit_key" in said else "FeeDeduction"
+        message = ElementTree.SubElement(body, f"{BCS}{act}ResultMsg")
         header = ElementTree.SubElement(message, "ResultHeader")
-        done = said["result"] == "debited"
+        done = said["result"] in DONE
         code = "0" if done else self.codes[said["reason"]]
         ElementTree.SubElement(header, f"{CBS}ResultCode").text = code
         if done:
-            result = ElementTree.SubElement(message, "FeeDeductionResult")
-            ElementTree.SubElement(result, f"{BCS}DeductSerialNo").text = key
+            result = ElementTree.SubElement(message, f"{act}Result")
+            serial = said.get("debit_key", key)
+            ElementTree.SubElement(result, f"{BCS}DeductSerialNo").text = serial
         return Response(200, ElementTree.tostring(envelope), (("Content-Type", "text/xml"),))

@@ -1,5 +1,6 @@
 """The examples in conf/billing work as they stand, each against a fake of its interface."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +52,7 @@ class ExampleWorld(HttpWorld):
         here |= {"url": self.billing.url + self.billing.path, "timeout_s": str(TIMEOUT_S)}
         if "query_url" in here:
             here["query_url"] = here["url"] + "/{key}"
+        here["refund"] = self._refund(here["refund"])
         settings = HttpBillingSettings.model_validate(here | changes)
         self.adapter = HttpBilling(
             self.name,
@@ -60,6 +62,15 @@ class ExampleWorld(HttpWorld):
             credentials=credentials,
             password="pa55<&>word",
         )
+
+    def _refund(self, section: dict[str, Any]) -> dict[str, Any]:
+        """The same of its refunds: the place moves to loopback."""
+        real = re.compile(r"https?://[^/]+")
+        here = section | {"url": real.sub(self.billing.url, section["url"])}
+        if "query" in here:
+            asked = real.sub(self.billing.url, here["query"]["url"])
+            here["query"] = here["query"] | {"url": asked}
+        return here
 
 
 @pytest_twisted.async_yield_fixture
@@ -91,7 +102,7 @@ class TestUcip(ExampleContract):
         self, reactor: Any, tmp_path: Path
     ) -> None:
         world = ExampleWorld(reactor, tmp_path, "ucip", Air)
-        await world.start(abilities={"idempotent": "true"})
+        await world.start(abilities={"idempotent": "true", "reversible": "true"})
         assert world.adapter.abilities.idempotent
         assert await debit(world, an_order()) == Debited("1001")
         await world.stop()

@@ -16,7 +16,8 @@ from ppcd.billing.file import FileBilling
 from ppcd.billing.file_settings import FileBillingSettings
 from ppcd.billing.journal import Damaged, Journal, Line
 from ppcd.charge.debit import Debited, NotFound, NotSent, Unknown
-from tests.billing.adapter_contract import AdapterContract, Fault, an_order, debit
+from ppcd.charge.refund import Refunded
+from tests.billing.adapter_contract import AdapterContract, Fault, a_refund, an_order, debit
 
 NOW = datetime(2026, 11, 23, 9, 5, 7, tzinfo=UTC)
 
@@ -26,6 +27,8 @@ def settings_for(tmp_path: Path, /, **changes: Any) -> FileBillingSettings:
         "kind": "file",
         "directory": str(tmp_path / "out"),
         "journal": str(tmp_path / "journal"),
+        "refund_record": "{key};{time:%Y%m%d%H%M%S};{msisdn};-{amount_minor};{currency};"
+        "{debit_key}",
     }
     return FileBillingSettings.model_validate(described | changes)
 
@@ -62,17 +65,26 @@ class FileWorld:
         raise AssertionError("a file has none")
 
     def asked(self, key: str) -> int:
-        return len(self.debited(key))
+        return len(self._recorded(key))
 
     def debited(self, key: str) -> list[tuple[str, int, str]]:
+        return [tuple(found) for about, *found in self._recorded(key) if not about]
+
+    def refunded(self, key: str) -> list[tuple[str, int, str]]:
+        about_refund = "refund of 1001: "
+        return [tuple(found) for about, *found in self._recorded(key) if about == about_refund]
+
+    def _recorded(self, key: str) -> list[tuple[str, str, int, str]]:
         """What the journals say; each file is copied from one."""
         directory = self._tmp_path / "journal"
         found = []
         for path in directory.glob("*.*") if directory.is_dir() else ():
             for row in path.read_text().splitlines():
                 if f'"key": "{key}"' in row:
-                    msisdn, amount, currency = row.split('"what": "')[1].split('"')[0].split()
-                    found.append((msisdn, int(amount), currency))
+                    what = row.split('"what": "')[1].split('"')[0]
+                    about, colon, money = what.rpartition(": ")
+                    msisdn, amount, currency = money.split()
+                    found.append((about + colon, msisdn, int(amount), currency))
         return found
 
     def files(self) -> dict[str, list[str]]:
@@ -100,6 +112,15 @@ class TestFileBilling(AdapterContract):
     def test_a_busy_billing_was_not_sent_anything_that_counts(self) -> None: ...
 
     @pytest.mark.skip(NOT_OF_FILES)
+    def test_a_refund_may_be_refused(self) -> None: ...
+
+    @pytest.mark.skip(NOT_OF_FILES)
+    def test_a_busy_billing_was_not_sent_any_refund_that_counts(self) -> None: ...
+
+    @pytest.mark.skip(NOT_OF_FILES)
+    def test_a_refund_may_be_late_too(self) -> None: ...
+
+    @pytest.mark.skip(NOT_OF_FILES)
     def test_not_found_proves_nothing_while_a_debit_may_be_late(self) -> None: ...
 
 
@@ -117,6 +138,27 @@ async def test_finished_files_appear_whole_with_their_header(world: FileWorld) -
         "ppcd_20261123090507_0000000001.csv": [head, line.format(1), line.format(2)],
         "ppcd_20261123090507_0000000002.csv": [head, line.format(3)],
     }
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refund_is_a_record_of_its_own_in_the_same_file(world: FileWorld) -> None:
+    adapter = world.an_adapter()
+    await adapter.debit(an_order("1001"), may_send=lambda: True)
+    again = [await adapter.refund(a_refund(), may_send=lambda: True) for _ in range(2)]
+    assert again == [Refunded("ppcd_20261123090507_0000000001.csv:2")] * 2
+    other = a_refund(debit_key="1002")
+    assert isinstance(await adapter.refund(other, may_send=lambda: True), Unknown)
+    await adapter.close()
+    [records] = world.files().values()
+    assert records[1] == "9001;20261123090507;380971234567;-2500;UAH;1001"
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_a_record_for_them_there_are_no_refunds(world: FileWorld) -> None:
+    adapter = world.an_adapter(refund_record=None)
+    assert not adapter.refund_abilities.reversible
+    assert isinstance(await adapter.refund(a_refund(), may_send=lambda: True), NotSent)
+    await adapter.close()
 
 
 @pytest_twisted.ensureDeferred
@@ -177,8 +219,18 @@ async def test_a_bug_leaves_nobody_waiting(world: FileWorld, criticals: Any) -> 
         ({"record": "{key}{password}"}, "no password"),
         ({"record": "{key}{id}"}, "{id} is not a field"),
         ({"record": "{key}\n{msisdn}"}, "one line"),
+        ({"refund_record": "{msisdn}"}, "{key}"),
+        ({"refund_record": "{key}{id}"}, "{id} is not a field"),
         ({"header": "a\nb"}, "one line"),
         ({"record": '{"key": {merchant}, "k": "{key}"}', "encoding": "json"}, "not JSON"),
+        (
+            {
+                "record": '{"key": "{key}"}',
+                "refund_record": '{"key": "{key}", "of": {debit_reference}}',
+                "encoding": "json",
+            },
+            "refund_record is not JSON",
+        ),
     ],
 )
 def test_a_wrong_description_is_refused(

@@ -14,7 +14,15 @@ from ppcd.http.client import Client
 from ppcd.sim.accounts import Mode
 from ppcd.sim.billing import Billing, BillingOptions
 from ppcd.sim.journal import read_journal, utc_now
-from tests.billing.adapter_contract import PHONE, AdapterContract, Fault, an_order, debit
+from tests.billing.adapter_contract import (
+    PHONE,
+    AdapterContract,
+    Fault,
+    a_refund,
+    an_order,
+    debit,
+    refund,
+)
 
 MODES = {
     Fault.NONE: Mode.OK,
@@ -36,12 +44,15 @@ TIMEOUT_S = 0.4
 ZOMBIE_S = 0.9
 
 
+KEPT = {"idempotent": True, "queryable": True, "stores_refusals": True}
+
+
 def settings_for(url: str, **changes: Any) -> HttpBillingSettings:
     described = {
         "url": f"{url}/billing/debits",
         "query_url": f"{url}/billing/debits/{{key}}",
         "timeout_s": TIMEOUT_S,
-        "abilities": {"idempotent": True, "queryable": True, "stores_refusals": True},
+        "abilities": {**KEPT, "reversible": True},
         "answer": {
             "reasons": {
                 "insufficient": "INSUFFICIENT_FUNDS",
@@ -50,6 +61,16 @@ def settings_for(url: str, **changes: Any) -> HttpBillingSettings:
             },
             "echoes": {"key": "key", "amount_minor": "amount_minor", "currency": "currency"},
             "not_processed_statuses": [503],
+        },
+        "refund": {
+            "url": f"{url}/billing/refunds",
+            "query": {"url": f"{url}/billing/refunds/{{key}}"},
+            "abilities": KEPT,
+            "answer": {
+                "reasons": {"barred": "SERVICE_DENIED", "unknown": "USER_UNKNOWN"},
+                "echoes": {"debit_key": "debit_key", "amount_minor": "amount_minor"},
+                "not_processed_statuses": [503],
+            },
         },
     }
     return HttpBillingSettings.model_validate(described | changes)
@@ -88,12 +109,18 @@ class HttpWorld:
         await deferLater(self._reactor, ZOMBIE_S)
 
     def asked(self, key: str) -> int:
-        return len(self._entries("debit_asked", key))
+        return len(self._entries("debit_asked", key) + self._entries("refund_asked", key))
 
     def debited(self, key: str) -> list[tuple[str, int, str]]:
+        return self._moved("debited", key)
+
+    def refunded(self, key: str) -> list[tuple[str, int, str]]:
+        return self._moved("refunded", key)
+
+    def _moved(self, kind: str, key: str) -> list[tuple[str, int, str]]:
         return [
             (entry["msisdn"], entry["amount_minor"], entry["currency"])
-            for entry in self._entries("debited", key)
+            for entry in self._entries(kind, key)
         ]
 
     def _entries(self, kind: str, key: str) -> list[dict[str, Any]]:
@@ -154,8 +181,11 @@ async def test_wrong_credentials_are_unknown_not_denied(start: Start) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_billing_that_can_not_be_asked_says_so(reactor: Any, tmp_path: Path) -> None:
     world = HttpWorld(reactor, tmp_path)
-    await world.start(query_url=None, abilities={"idempotent": True})
+    await world.start(query_url=None, abilities={"idempotent": True}, refund=None)
     assert isinstance(await world.adapter.query(an_order()), Unknown)
+    assert isinstance(await world.adapter.query_refund(a_refund()), Unknown)
+    assert not world.adapter.refund_abilities.reversible
+    assert isinstance(await refund(world, a_refund()), NotSent)
     await world.stop()
 
 

@@ -10,6 +10,10 @@ from ppcd.billing.settings import HttpBillingSettings
 URL = "https://billing.example/debits"
 
 
+def a_refund(**section: Any) -> dict[str, Any]:
+    return {"abilities": {"reversible": True}, "refund": {"url": URL, **section}}
+
+
 def test_the_defaults_promise_nothing() -> None:
     settings = HttpBillingSettings(url=URL)
     abilities = settings.abilities.abilities()
@@ -81,8 +85,21 @@ def test_texts_from_a_file_are_read_as_what_the_key_declares() -> None:
         ({"answer": {"not_processed": ["refused"]}}, "both refused and not_processed"),
         ({"answer": {"format": "yaml"}}, "format"),
         ({"abilities": {"stores_refusals": True}}, "needs idempotent"),
-        ({"abilities": {"reserving": True}}, "neither reserve"),
-        ({"abilities": {"reversible": True}}, "neither reserve"),
+        ({"abilities": {"reserving": True}}, "can't reserve"),
+        ({"abilities": {"reversible": True}}, "reversible and refund belong together"),
+        ({"refund": {"url": URL}}, "reversible and refund belong together"),
+        (a_refund(url="ftp://b/"), "http"),
+        (a_refund(url=URL + "/{id}"), "{id} is not a field"),
+        (a_refund(body={"sum": "amount"}), "the key must be"),
+        (a_refund(body={"k": "key"}, template='"{key}"'), "not both"),
+        (a_refund(template='{"k": "{key}", "r": {debit_reference}}'), "not JSON"),
+        (a_refund(headers={"Host": "b"}), "set by ppcd itself"),
+        (a_refund(abilities={"queryable": True}), "needs a query"),
+        (a_refund(abilities={"stores_refusals": True}), "needs idempotent"),
+        (a_refund(query={"url": URL + "/{debit_key}"}), "the key must be"),
+        (a_refund(answer={"refused": ["refunded"]}), "both refunded and refused"),
+        (a_refund(url="http://b/") | {"ca_file": "c"}, "https"),
+        (a_refund(template='"{key}{password}"'), "password_file"),
         ({"credentials_file": "a", "credentials_credential": "b"}, "not both"),
         ({"answer": {"refused": ["debited"]}}, "both debited and refused"),
         ({"answer": {"statuses": [200, 503], "not_processed_statuses": [503]}}, "two things"),
@@ -101,3 +118,23 @@ def test_a_wrong_description_is_refused(change: dict[str, Any], message: str) ->
 def test_the_key_may_travel_in_a_header_or_the_url() -> None:
     HttpBillingSettings(url=URL, body={"sum": "amount"}, headers={"Idempotency-Key": "{key}"})
     HttpBillingSettings(url=URL + "/{key}", method="PUT", body={"sum": "amount"})
+
+
+def test_a_refund_may_name_the_debit_in_all_its_parts() -> None:
+    settings = HttpBillingSettings.model_validate(
+        {
+            "url": URL,
+            **a_refund(
+                url=URL + "/{debit_key}/refunds/{key}",
+                headers={"X-Debit": "{debit_reference}"},
+                template='{"of": "{debit_reference}"}',
+                query={"url": URL + "/{debit_key}/refunds/{key}", "headers": {"X": "{debit_key}"}},
+                abilities={"queryable": True, "whole_only": True},
+            ),
+        }
+    )
+    assert settings.refund is not None
+    abilities = settings.refund.abilities.abilities()
+    assert abilities.reversible
+    assert abilities.whole_only
+    assert not abilities.idempotent

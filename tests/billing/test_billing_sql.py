@@ -13,7 +13,9 @@ from twisted.internet.task import deferLater
 from ppcd.billing.sql import SqlBilling, lanes_for
 from ppcd.billing.sql_settings import SqlBillingSettings
 from ppcd.charge.debit import Debited, DenialReason, Denied, NotFound, NotSent, Unknown
-from tests.billing.adapter_contract import PHONE, AdapterContract, Fault, an_order
+from ppcd.charge.money import Money
+from ppcd.charge.refund import Refunded
+from tests.billing.adapter_contract import PHONE, AdapterContract, Fault, a_refund, an_order
 from tests.postgres import query
 from tests.store.proxy import Cut, Proxy
 
@@ -47,6 +49,23 @@ MISBEHAVE = """
         IF bad.says IS NOT NULL AND (SELECT count(*) FROM asked WHERE key = a_key) = 1 THEN
             result := bad.says;
         END IF;
+    END $$;
+    CREATE FUNCTION billing.misbehaving_refund(
+        a_key text, a_debit_key text, a_msisdn text, a_minor bigint, a_currency text,
+        OUT result text, OUT reason text, OUT reference text, OUT amount_minor bigint
+    ) LANGUAGE plpgsql AS $$
+    DECLARE
+        bad misbehaviour;
+    BEGIN
+        INSERT INTO asked VALUES (a_key);
+        SELECT * INTO bad FROM misbehaviour;
+        IF bad.says IS NULL OR bad.debits THEN
+            SELECT d.* INTO result, reason, reference, amount_minor
+              FROM billing.refund(a_key, a_debit_key, a_msisdn, a_minor, a_currency) d;
+        END IF;
+        IF bad.says IS NOT NULL AND (SELECT count(*) FROM asked WHERE key = a_key) = 1 THEN
+            result := bad.says;
+        END IF;
     END $$
 """
 SAYS = {
@@ -57,6 +76,9 @@ SAYS = {
 }
 
 
+KEPT = {"idempotent": "true", "queryable": "true", "stores_refusals": "true"}
+
+
 def settings_for(dsn: str, /, **changes: Any) -> SqlBillingSettings:
     described = {
         "kind": "sql",
@@ -65,7 +87,17 @@ def settings_for(dsn: str, /, **changes: Any) -> SqlBillingSettings:
         "{key}, {msisdn}, {amount_minor}, {currency})",
         "query": "SELECT * FROM billing.find({key})",
         "commit_timeout_s": "1",
-        "abilities": {"idempotent": "true", "queryable": "true", "stores_refusals": "true"},
+        "abilities": {**KEPT, "reversible": "true"},
+        "refund": {
+            "statement": "SELECT * FROM billing.misbehaving_refund("
+            "{key}, {debit_key}, {msisdn}, {amount_minor}, {currency})",
+            "query": "SELECT * FROM billing.find({key})",
+            "abilities": KEPT,
+            "answer": {
+                "not_processed": ["busy"],
+                "reasons": {"barred": "SERVICE_DENIED", "no_subscriber": "USER_UNKNOWN"},
+            },
+        },
         "answer": {
             "not_processed": ["busy"],
             "reasons": {
@@ -116,7 +148,7 @@ class SqlWorld:
 
     async def zombies_rise(self) -> None:
         self._proxy.let_go()
-        while not self.debited("1001"):
+        while not self.debited("1001") or (self.asked("9001") and not self.refunded("9001")):
             await deferLater(self._reactor, 0.02)
 
     def asked(self, key: str) -> int:
@@ -126,6 +158,9 @@ class SqlWorld:
         return self.sql(
             "SELECT msisdn, amount_minor, currency FROM billing.movement WHERE key = %s", key
         )
+
+    def refunded(self, key: str) -> list[tuple[str, int, str]]:
+        return [(msisdn, -amount, cur) for msisdn, amount, cur in self.debited(key)]
 
 
 @pytest.fixture
@@ -149,10 +184,19 @@ class TestSqlBilling(AdapterContract):
 async def test_the_example_works_as_it_stands(world: SqlWorld) -> None:
     example = yaml.load((EXAMPLES / "postgresql.yaml").read_text(), yaml.BaseLoader)
     section = example["billing"]["postgresql"]
-    adapter = world.an_adapter(**{key: section[key] for key in ("debit", "query", "answer")})
+    adapter = world.an_adapter(
+        **{key: section[key] for key in ("debit", "query", "answer", "refund")}
+    )
     answer = await adapter.debit(an_order(), may_send=lambda: True)
     assert answer == Debited("M1")
     assert await adapter.query(an_order()) == answer
+    half = a_refund(money=Money(1500, "UAH"))
+    assert await adapter.refund(half, may_send=lambda: True) == Refunded("M2")
+    assert await adapter.query_refund(half) == Refunded("M2")
+    more = await adapter.refund(a_refund("9002", money=half.money), may_send=lambda: True)
+    assert more == Denied(DenialReason.BILLING_REJECTED, "too_much")
+    other = await adapter.refund(a_refund("9003", debit_key="7"), may_send=lambda: True)
+    assert other == Denied(DenialReason.BILLING_REJECTED, "no_such_debit")
     world.behave(Fault.BARRED)
     refused = await adapter.debit(an_order("1002"), may_send=lambda: True)
     assert refused == Denied(DenialReason.SERVICE_DENIED, "barred")
@@ -229,8 +273,10 @@ async def test_values_are_parameters_whatever_is_in_them(world: SqlWorld) -> Non
 
 @pytest_twisted.ensureDeferred
 async def test_a_billing_that_can_not_be_asked_says_so(world: SqlWorld) -> None:
-    adapter = world.an_adapter(query=None, abilities={"idempotent": "true"})
+    adapter = world.an_adapter(query=None, abilities={"idempotent": "true"}, refund=None)
     assert isinstance(await adapter.query(an_order()), Unknown)
+    assert isinstance(await adapter.query_refund(a_refund()), Unknown)
+    assert isinstance(await adapter.refund(a_refund(), may_send=lambda: True), NotSent)
     assert isinstance(await adapter.debit(an_order(), may_send=lambda: True), Debited)
     await adapter.close()
 
@@ -245,8 +291,17 @@ async def test_a_billing_that_can_not_be_asked_says_so(world: SqlWorld) -> None:
         ({"debit": "SELECT debit({key}, {id})"}, "{id} is not a field"),
         ({"debit": "SELECT debit({key}, {password})"}, "{password} is not a field"),
         ({"query": None}, "needs a query"),
-        ({"abilities": {"reserving": "true"}}, "neither reserve"),
-        ({"abilities": {"quiet_period_s": "5"}}, "at least 11"),
+        ({"abilities": {"reserving": "true"}}, "can't reserve"),
+        ({"abilities": {}}, "reversible and refund belong together"),
+        ({"refund": None}, "reversible and refund belong together"),
+        ({"refund": {"statement": "SELECT 1"}}, "{key} must be"),
+        ({"refund": {"statement": "SELECT {key}, {id}"}}, "{id} is not a field"),
+        ({"refund": {"statement": "SELECT {key}", "abilities": KEPT}}, "needs a query"),
+        ({"abilities": {"quiet_period_s": "5", "reversible": "true"}}, "at least 11"),
+        (
+            {"refund": {"statement": "SELECT {key}", "abilities": {"quiet_period_s": "5"}}},
+            "at least 11",
+        ),
         ({"password_file": "a", "password_credential": "b"}, "not both"),
     ],
 )

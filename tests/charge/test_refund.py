@@ -56,6 +56,13 @@ def test_nothing_is_given_back_twice() -> None:
     assert refundable(PAID, 8000, Money(1, "EUR")) is Refusal.NOTHING_LEFT
 
 
+def test_where_only_all_of_a_debit_can_be_given_back_a_part_is_refused() -> None:
+    assert refundable(PAID, 0, Money(8000, "EUR"), whole_only=True) == PAID
+    assert refundable(PAID, 0, None, whole_only=True) == PAID
+    assert refundable(PAID, 0, Money(7999, "EUR"), whole_only=True) is Refusal.ONLY_WHOLE
+    assert refundable(PAID, 1000, None, whole_only=True) is Refusal.ONLY_WHOLE
+
+
 @given(st.lists(st.none() | st.integers(1, 9000), max_size=12))
 def test_refunds_never_exceed_the_debit_in_sum(wanted: list[int | None]) -> None:
     given_back = 0

@@ -6,10 +6,11 @@ what a real one does.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twisted.internet.defer import Deferred
 
+from ppcd.billing.answers import as_refund
 from ppcd.charge.debit import (
     Abilities,
     DebitAnswer,
@@ -19,10 +20,12 @@ from ppcd.charge.debit import (
     Denied,
     NotFound,
     NotSent,
+    Order,
     QueryAnswer,
     Unknown,
 )
 from ppcd.charge.money import Money
+from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.flow.ports import Delivered, Event, Gone, SendResult, Sent, Sms, TryLater
 from ppcd.store.rows import DebitJob, PromptJob, PromptKey, WebhookKey
 from tests.billing.adapter_contract import Fault
@@ -54,12 +57,15 @@ class Billing:
         self.down = False
         #: Each time that money was taken: key, MSISDN, minor units, currency.
         self.journal: list[tuple[str, str, int, str]] = []
-        self.asked: list[DebitOrder] = []
-        self.queried: list[DebitOrder] = []
+        #: The same of money that was given back.
+        self.given_back: list[tuple[str, str, int, str]] = []
+        self.asked: list[Order] = []
+        self.queried: list[Order] = []
         self._kept: dict[str, tuple[Money, Debited | Denied]] = {}
-        self._zombies: list[DebitOrder] = []
+        self._zombies: list[Order] = []
 
-    def debit(self, order: DebitOrder) -> DebitAnswer:
+    def move(self, order: Order) -> DebitAnswer:
+        """What is answered to a debit or a refund; for both it is said as of a debit."""
         if self.down:
             return NotSent("connection refused")
         self.asked.append(order)
@@ -74,7 +80,7 @@ class Billing:
         answer = self._take(order, fault)
         return Unknown("no answer") if fault in DEBITS_FIRST else answer
 
-    def query(self, order: DebitOrder) -> QueryAnswer:
+    def query(self, order: Order) -> QueryAnswer:
         if self.down:
             return NotSent("connection refused")
         self.queried.append(order)
@@ -91,7 +97,7 @@ class Billing:
     def of(self, key: str) -> list[tuple[str, int, str]]:
         return [entry[1:] for entry in self.journal if entry[0] == key]
 
-    def _take(self, order: DebitOrder, fault: Fault) -> DebitAnswer:
+    def _take(self, order: Order, fault: Fault) -> DebitAnswer:
         if self.abilities.idempotent and order.key in self._kept:
             money, kept = self._kept[order.key]
             return kept if money == order.money else Unknown("another amount under this key")
@@ -101,8 +107,9 @@ class Billing:
                 self._kept[order.key] = order.money, refused
             return refused
         money = order.money
-        self.journal.append((order.key, order.msisdn.digits, money.amount_minor, money.currency))
-        debited = Debited(f"ocs-{order.key}-{len(self.journal)}")
+        journal = self.given_back if isinstance(order, RefundOrder) else self.journal
+        journal.append((order.key, order.msisdn.digits, money.amount_minor, money.currency))
+        debited = Debited(f"ocs-{order.key}-{len(journal)}")
         self._kept[order.key] = money, debited
         return debited
 
@@ -113,9 +120,10 @@ class FakeAdapter:
     def __init__(self, billing: Billing, name: str = "sim") -> None:
         self.name = name
         self.billing = billing
+        self.reversible = True
         self.gate: Deferred[None] | None = None
         #: Before an answer leaves, this is called with it: it may raise.
-        self.on_answer: Callable[[DebitAnswer | QueryAnswer], None] = lambda answer: None
+        self.on_answer: Callable[[QueryAnswer | RefundAnswer], None] = lambda answer: None
 
     @property
     def abilities(self) -> Abilities:
@@ -124,7 +132,7 @@ class FakeAdapter:
     async def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
         if not may_send():
             return NotSent("too late to send")
-        answer = self.billing.debit(order)
+        answer = self.billing.move(order)
         await self._leave(answer)
         return answer
 
@@ -133,10 +141,26 @@ class FakeAdapter:
         await self._leave(answer)
         return answer
 
+    @property
+    def refund_abilities(self) -> Abilities:
+        return replace(self.billing.abilities, reversible=self.reversible)
+
+    async def refund(self, order: RefundOrder, *, may_send: Callable[[], bool]) -> RefundAnswer:
+        if not may_send():
+            return NotSent("too late to send")
+        answer = as_refund(self.billing.move(order))
+        await self._leave(answer)
+        return answer
+
+    async def query_refund(self, order: RefundOrder) -> RefundQueryAnswer:
+        answer = self.billing.query(order)
+        await self._leave(answer)
+        return answer if isinstance(answer, NotFound) else as_refund(answer)
+
     async def close(self) -> None:
         pass
 
-    async def _leave(self, answer: DebitAnswer | QueryAnswer) -> None:
+    async def _leave(self, answer: QueryAnswer | RefundAnswer) -> None:
         if self.gate is not None:
             await self.gate
         self.on_answer(answer)

@@ -58,7 +58,7 @@ def test_an_intent_is_checked_in_the_turn_that_writes(world: World) -> None:
         asked.append(may_send())
         world.clock.advance(0.01)
         asked.append(may_send())
-        return world.billing.debit(order)
+        return world.billing.move(order)
 
     world.adapter.debit = slow  # type: ignore[method-assign]
     world.pump()

@@ -32,6 +32,9 @@ class _World:
     def debited(self, key: str) -> list[tuple[str, int, str]]:
         return self.billing.of(key)
 
+    def refunded(self, key: str) -> list[tuple[str, int, str]]:
+        return [entry[1:] for entry in self.billing.given_back if entry[0] == key]
+
 
 class TestFakeAdapter(AdapterContract):
     @pytest.fixture

@@ -54,10 +54,22 @@ billing:
     url: http://127.0.0.1:$billing_port/billing/debits
     query_url: http://127.0.0.1:$billing_port/billing/debits/{key}
     timeout_s: $billing_timeout_s
-    abilities: {idempotent: true, queryable: true, stores_refusals: true, quiet_period_s: 5}
+    abilities:
+      idempotent: true
+      queryable: true
+      stores_refusals: true
+      reversible: true
+      quiet_period_s: 5
     answer:
       not_processed_statuses: [503]
       reasons: {insufficient: INSUFFICIENT_FUNDS, barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
+    refund:
+      url: http://127.0.0.1:$billing_port/billing/refunds
+      query: {url: "http://127.0.0.1:$billing_port/billing/refunds/{key}"}
+      abilities: {idempotent: true, queryable: true, stores_refusals: true, quiet_period_s: 5}
+      answer:
+        not_processed_statuses: [503]
+        reasons: {barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
 charges: {lifetime_s: $lifetime_s, debit_start_s: $debit_start_s}
 limits: $limits
 partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: ["127.0.0.1"]}

@@ -31,6 +31,10 @@ class World:
         order = {"key": key, "msisdn": PHONE, "amount_minor": amount_minor, "currency": "UAH"}
         return self.wire().ask("POST", "/billing/debits", order | more)
 
+    def refund(self, key: str = "9", amount_minor: int = 2500, **more: Any) -> Wire:
+        order = {"key": key, "msisdn": PHONE, "amount_minor": amount_minor, "currency": "UAH"}
+        return self.wire().ask("POST", "/billing/refunds", {"debit_key": "1"} | order | more)
+
     def behave(self, mode: str) -> None:
         assert self.wire().ask("PUT", ACCOUNT, {"mode": mode}).status == 200
 
@@ -336,3 +340,71 @@ def test_stop_ends_what_is_open(world: World) -> None:
     done(world.billing.stop())
     assert not waiting.connected
     assert world.reactor.getDelayedCalls() == []
+
+
+def test_a_refund_gives_the_money_back_once_a_key(world: World) -> None:
+    world.debit()
+    refunded = world.refund().json()
+    assert refunded["result"] == "refunded"
+    assert refunded["reference"]
+    assert world.refund().json() == refunded
+    account = world.account()
+    assert account["balance_minor"] == 100_000
+    assert len(account["debits"]) == 1
+    [refund] = account["refunds"]
+    assert (refund["key"], refund["debit_key"], refund["amount_minor"]) == ("9", "1", 2500)
+    assert world.entries("refunded", "repeated") == ["refunded", "repeated"]
+
+
+@pytest.mark.parametrize("change", [{"amount_minor": 1000}, {"debit_key": "2"}])
+def test_a_refunds_key_with_other_content_is_a_conflict(
+    world: World, change: dict[str, Any]
+) -> None:
+    world.debit()
+    world.refund()
+    assert world.refund(**change).status == 409
+
+
+def test_what_was_not_debited_can_not_be_given_back(world: World) -> None:
+    assert world.refund().json()["reason"] == "no_such_debit"
+    world.debit()
+    assert world.refund(key="10", currency="EUR").json()["reason"] == "no_such_debit"
+    assert world.refund(key="11", amount_minor=2000).json()["result"] == "refunded"
+    assert world.refund(key="12", amount_minor=501).json()["reason"] == "too_much"
+    assert world.refund(key="13", amount_minor=500).json()["result"] == "refunded"
+    assert world.entries("refund_refused") == ["refund_refused"] * 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "result"), [("insufficient", "refunded"), ("barred", "refused"), ("slow", None)]
+)
+def test_an_empty_account_takes_a_refund_and_a_barred_one_does_not(
+    world: World, mode: str, result: str | None
+) -> None:
+    world.debit()
+    world.behave(mode)
+    answer = world.refund()
+    if result is None:
+        assert not answer.answered
+        world.reactor.advance(3)
+        result = "refunded"
+    assert answer.json()["result"] == result
+
+
+def test_a_query_for_a_refund_gives_its_record_and_no_debits(world: World) -> None:
+    world.debit()
+    assert world.wire().ask("GET", "/billing/refunds/1").status == 404
+    refunded = world.refund().json()
+    assert world.wire().ask("GET", "/billing/refunds/9").json() == refunded
+    assert world.wire().ask("GET", "/billing/debits/9").status == 404
+
+
+def test_refunds_survive_a_restart_and_so_do_refusals(start: Start) -> None:
+    world = start()
+    world.debit()
+    refunded = world.refund(amount_minor=2000).json()
+    refused = world.refund(key="10").json()
+    again = start()
+    assert again.refund(amount_minor=2000).json() == refunded
+    assert again.refund(key="10").json() == refused
+    assert again.account()["balance_minor"] == 99_500

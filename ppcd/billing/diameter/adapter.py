@@ -16,6 +16,7 @@ from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 
+from ppcd.billing.answers import as_refund
 from ppcd.billing.diameter.answers import Answers, Reading, balance_suffices
 from ppcd.billing.diameter.codes import Action
 from ppcd.billing.diameter.exchange import Answered, Ended, Event, Expired, Pace
@@ -29,10 +30,12 @@ from ppcd.charge.debit import (
     Debited,
     DebitOrder,
     NotSent,
+    Order,
     QueryAnswer,
     Unknown,
 )
 from ppcd.charge.money import Money
+from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.smpp.settings import TlsSettings
 from ppcd.smpp.tls import client_tls
 
@@ -51,7 +54,7 @@ class _Ask:
 
     __slots__ = ("action", "order", "reply", "session_id")
 
-    def __init__(self, order: DebitOrder, action: Action, session_id: str) -> None:
+    def __init__(self, order: Order, action: Action, session_id: str) -> None:
         self.order = order
         self.action = action
         self.session_id = session_id
@@ -59,7 +62,7 @@ class _Ask:
 
 
 class DiameterBilling:
-    """Debits over Diameter; fulfils flow's adapter protocol. `start` connects the peers.
+    """Debits and refunds over Diameter; fulfils flow's protocol. `start` connects the peers.
 
     `endpoints` take the place of those that the settings name, in the same order. OSError or
     ValueError when a file for TLS is missing or holds something else.
@@ -76,6 +79,7 @@ class DiameterBilling:
     ) -> None:
         self.name: Final = name
         self.abilities: Final[Abilities] = settings.abilities.abilities()
+        self.refund_abilities: Final = self.abilities
         self._settings = settings
         self._clock: IReactorTime = reactor
         identity = Identity(host=settings.origin_host, realm=settings.origin_realm)
@@ -121,22 +125,22 @@ class DiameterBilling:
 
     async def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
         """Asks for the money once; `may_send` is asked in the turn that writes the request."""
-        late = self._debited_late(order)
-        if late is not None:
-            return late
-        # RFC 6733, 3: T only when something is unanswered, never after an error answer.
-        answered = self._errors.pop(order.key, None) == order.attempt - 1
-        repeat = order.repeat and not answered
-        reading = await self._debit(order, may_send, repeat=repeat)
-        if (reading.is_error or (answered and isinstance(reading.answer, NotSent))) and not repeat:
-            _remember(self._errors, order.key, order.attempt)
-        if reading.alarm is not None:
-            self._alarm(order, reading.alarm)
-        return reading.answer
+        return await self._move(order, Action.DIRECT_DEBITING, may_send)
 
     async def query(self, order: DebitOrder) -> QueryAnswer:
         """Diameter can't be asked what became of a debit; a late answer may have told."""
-        return self._debited_late(order) or Unknown("a debit over Diameter can't be asked about")
+        return self._done_late(order) or Unknown("a debit over Diameter can't be asked about")
+
+    async def refund(self, order: RefundOrder, *, may_send: Callable[[], bool]) -> RefundAnswer:
+        """Gives the money back once; `may_send` is asked in the turn that writes the request."""
+        if not self.abilities.reversible:
+            return NotSent("this billing can't give money back: abilities.reversible is not set")
+        return as_refund(await self._move(order, Action.REFUND_ACCOUNT, may_send))
+
+    async def query_refund(self, order: RefundOrder) -> RefundQueryAnswer:
+        """As `query`."""
+        late = self._done_late(order)
+        return as_refund(late or Unknown("a refund over Diameter can't be asked about"))
 
     async def balance_suffices(self, order: DebitOrder) -> bool | None:
         """Whether the account has the money now (CHECK_BALANCE); None: not known. No promise."""
@@ -175,16 +179,31 @@ class DiameterBilling:
 
     # Asking
 
-    async def _debit(
-        self, order: DebitOrder, may_send: Callable[[], bool], *, repeat: bool
+    async def _move(
+        self, order: Order, action: Action, may_send: Callable[[], bool]
+    ) -> DebitAnswer:
+        """Asks once that money be moved, whichever way."""
+        late = self._done_late(order)
+        if late is not None:
+            return late
+        # RFC 6733, 3: T only when something is unanswered, never after an error answer.
+        answered = self._errors.pop(order.key, None) == order.attempt - 1
+        repeat = order.repeat and not answered
+        reading = await self._read(order, action, may_send, repeat=repeat)
+        if (reading.is_error or (answered and isinstance(reading.answer, NotSent))) and not repeat:
+            _remember(self._errors, order.key, order.attempt)
+        if reading.alarm is not None:
+            self._alarm(order, reading.alarm)
+        return reading.answer
+
+    async def _read(
+        self, order: Order, action: Action, may_send: Callable[[], bool], *, repeat: bool
     ) -> Reading:
         busy: Reading | None = None
         tried: list[Peer] = []
         # One that is too busy has done nothing: RFC 6733, 7.1.3 sends us to the next one.
         while len(tried) < len(self.peers):
-            reply = await self._ask(
-                order, Action.DIRECT_DEBITING, may_send, repeat=repeat, tried=tried
-            )
+            reply = await self._ask(order, action, may_send, repeat=repeat, tried=tried)
             if not isinstance(reply, tuple):
                 return busy if busy and isinstance(reply, NotSent) else Reading(reply)
             session_id, message = reply
@@ -197,7 +216,7 @@ class DiameterBilling:
 
     async def _ask(
         self,
-        order: DebitOrder,
+        order: Order,
         action: Action,
         may_send: Callable[[], bool],
         *,
@@ -284,12 +303,12 @@ class DiameterBilling:
     # Late answers and alarms
 
     def _came_late(self, ask: _Ask, message: Message) -> None:
-        if ask.action is not Action.DIRECT_DEBITING:
+        if ask.action is Action.CHECK_BALANCE:
             return
         order = ask.order
         reading = self._answers.read(message, session_id=ask.session_id, money=order.money)
         answer = reading.answer
-        # Only a debit is kept. A refusal of one attempt says nothing about those after it.
+        # Only what was done is kept. A refusal of one attempt says nothing about those after it.
         if isinstance(answer, Debited):
             _remember(self._late, order.key, (order.money, answer))
         log.warn(
@@ -300,11 +319,11 @@ class DiameterBilling:
             answer=answer,
         )
 
-    def _debited_late(self, order: DebitOrder) -> Debited | None:
+    def _done_late(self, order: Order) -> Debited | None:
         money, answer = self._late.get(order.key, (None, None))
         return answer if money == order.money else None
 
-    def _alarm(self, order: DebitOrder, what: str) -> None:
+    def _alarm(self, order: Order, what: str) -> None:
         now, last = self._clock.seconds(), self._alarmed.get(what)
         if last is not None and now - last < ALARM_EVERY_S:
             return

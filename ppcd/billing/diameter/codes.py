@@ -78,6 +78,7 @@ class Action(IntEnum):
     """Requested-Action: RFC 8506, 8.41."""
 
     DIRECT_DEBITING = 0
+    REFUND_ACCOUNT = 1
     CHECK_BALANCE = 2
 
 

@@ -24,8 +24,9 @@ from ppcd.billing.diameter.codes import (
 )
 from ppcd.billing.diameter.currency import NUMERIC
 from ppcd.billing.diameter.octets import Avp, avp, i32_avp, i64_avp, text_avp, u32_avp
-from ppcd.charge.debit import DebitOrder
+from ppcd.charge.debit import Order
 from ppcd.charge.money import Money, exponent
+from ppcd.charge.refund import RefundOrder
 from ppcd.store.ids import time_of
 
 #: Event-Timestamp counts from here, in 32 bits that begin anew in 2036: RFC 6733, 4.3.1.
@@ -88,15 +89,16 @@ class CreditControl:
             if number is not None
         )
 
-    def session_id(self, order: DebitOrder, action: Action = Action.DIRECT_DEBITING) -> str:
-        """The same for every attempt at this debit, for ever; the OCS recognises repeats by it."""
+    def session_id(self, order: Order, action: Action = Action.DIRECT_DEBITING) -> str:
+        """The same for every attempt at this order, for ever; the OCS recognises repeats by it."""
         number = _number(order.key)
         own = f"key;{order.key}" if number is None else f"{number >> 32};{number & _U32_MAX}"
-        # A question is another session than the debit: only one of the two may be remembered.
+        # A question is another session than the debit: only one of the two may be remembered. A
+        # refund has a key, and so a session, of its own; it says so for people.
         tail = "" if action is Action.DIRECT_DEBITING else f";{action.name.lower()}"
         return f"{self._session_identity};{own}{tail}"
 
-    def body(self, order: DebitOrder, action: Action = Action.DIRECT_DEBITING) -> bytes:
+    def body(self, order: Order, action: Action = Action.DIRECT_DEBITING) -> bytes:
         """The AVPs of the request for `order`."""
         units = avp(Code.REQUESTED_SERVICE_UNIT, money_avp(order.money))
         if self._use_mscc:
@@ -115,15 +117,15 @@ class CreditControl:
         )
 
 
-def end_to_end_id(order: DebitOrder, action: Action = Action.DIRECT_DEBITING) -> int:
+def end_to_end_id(order: Order, action: Action = Action.DIRECT_DEBITING) -> int:
     """The End-to-End Identifier: the same on a repeat, another one for each charge of a long time.
 
-    The low half of a charge's id is nine bits of milliseconds and a counter that all nodes share;
+    The low half of an id is nine bits of milliseconds and a counter that all nodes share;
     it comes again after eight million charges, where RFC 6733 asks for four minutes.
     """
     number = _number(order.key)
     low = zlib.crc32(order.key.encode()) if number is None else number & _U32_MAX
-    return low if action is Action.DIRECT_DEBITING else low ^ _U32_MAX
+    return low if action is not Action.CHECK_BALANCE else low ^ _U32_MAX
 
 
 def money_avp(money: Money) -> bytes:
@@ -176,6 +178,7 @@ def _subscription_id(digits: str) -> bytes:
     return avp(Code.SUBSCRIPTION_ID, kind + text_avp(Code.SUBSCRIPTION_ID_DATA, digits))
 
 
-def _timestamp(order: DebitOrder) -> int:
+def _timestamp(order: Order) -> int:
     """When the service was asked for: the same on a repeat, as RFC 8506 wants it."""
-    return int((time_of(order.charge_id) - NTP_EPOCH).total_seconds()) & _U32_MAX
+    asked = order.refund_id if isinstance(order, RefundOrder) else order.charge_id
+    return int((time_of(asked) - NTP_EPOCH).total_seconds()) & _U32_MAX

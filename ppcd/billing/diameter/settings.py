@@ -80,12 +80,18 @@ class DiameterAbilitiesSettings(_Section):
         default=False,
         description="A request with the same Session-Id and CC-Request-Number never debits twice "
         "for as long as charges stay in doubt, whatever node sends it. Wrongly true: a repeat "
-        "after a timeout takes the money again.",
+        "after a timeout takes the money again. It holds for refunds too, which have Session-Ids "
+        "of their own.",
     )
     stores_refusals: bool = Field(
         default=False,
         description="A refusal is kept under the Session-Id as well and repeated to a late first "
         "attempt. Wrongly true: a refused repeat is believed while the first may still debit.",
+    )
+    reversible: bool = Field(
+        default=False,
+        description="It takes REFUND_ACCOUNT events; without it refunds are refused to the "
+        "partner.",
     )
     quiet_period_s: float = Field(
         default=60,
@@ -99,6 +105,7 @@ class DiameterAbilitiesSettings(_Section):
         return Abilities(
             idempotent=self.idempotent,
             stores_refusals=self.stores_refusals,
+            reversible=self.reversible,
             quiet_period_s=self.quiet_period_s,
         )
 

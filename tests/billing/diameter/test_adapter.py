@@ -16,13 +16,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ppcd.billing.diameter.adapter import DiameterBilling
-from ppcd.billing.diameter.codes import Code, Command, Flag
+from ppcd.billing.diameter.codes import Action, Code, Command, Flag
 from ppcd.billing.diameter.driver import Driver
 from ppcd.billing.diameter.exchange import Event, Exchange, Pace
 from ppcd.billing.diameter.octets import Message, text_avp, u32_avp
 from ppcd.billing.diameter.settings import DiameterBillingSettings
 from ppcd.charge.debit import Debited, DebitOrder, Denied, NotSent, Unknown
-from tests.billing.adapter_contract import an_order
+from ppcd.charge.refund import Refunded
+from tests.billing.adapter_contract import a_refund, an_order
 from tests.billing.diameter.messages import OURS, SESSION, a_cea, a_dwa, a_request, answer_to, cut
 
 
@@ -125,6 +126,38 @@ def test_a_debit_is_answered() -> None:
     assert answer == []
     bench.peers[0].answers(ccr)
     assert answer == [Debited(SESSION)]
+
+
+def test_a_refund_is_an_event_of_its_own_session() -> None:
+    bench = Bench(abilities={"reversible": True}).opened()
+    assert bench.adapter.refund_abilities.reversible
+    answer = results(bench.adapter.refund(a_refund(), may_send=lambda: True))
+    [ccr] = bench.peers[0].said()
+    assert ccr.avps().one(Code.REQUESTED_ACTION).u32() == Action.REFUND_ACCOUNT
+    session = ccr.avps().one(Code.SESSION_ID).text()
+    assert session == "ppcd.ppcd.example;0;9001;refund_account"
+    bench.peers[0].answers(ccr, session=session)
+    assert answer == [Refunded(session)]
+
+
+def test_a_refund_that_was_answered_late_is_found() -> None:
+    bench = Bench(abilities={"reversible": True}, answer_timeout_s=1).opened()
+    answer = results(bench.adapter.refund(a_refund(), may_send=lambda: True))
+    [ccr] = bench.peers[0].said()
+    bench.clock.advance(2)
+    assert answer == [Unknown("no answer in 1 s")]
+    session = ccr.avps().one(Code.SESSION_ID).text()
+    bench.peers[0].answers(ccr, session=session)
+    assert results(bench.adapter.query_refund(a_refund())) == [Refunded(session)]
+    again = a_refund(attempt=2, repeat=True)
+    assert results(bench.adapter.refund(again, may_send=lambda: True)) == [Refunded(session)]
+
+
+def test_what_does_not_take_refunds_is_not_asked_for_one() -> None:
+    bench = Bench().opened()
+    [answer] = results(bench.adapter.refund(a_refund(), may_send=lambda: True))
+    assert isinstance(answer, NotSent)
+    assert bench.peers[0].said() == []
 
 
 def test_without_a_peer_nothing_was_sent() -> None:

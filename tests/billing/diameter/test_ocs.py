@@ -87,7 +87,7 @@ class OcsWorld:
             "reconnect_first_s": 0.01,
             "reopen_watchdogs": 1,
             "peer_wait_s": 3,
-            "abilities": {"idempotent": True, "stores_refusals": True},
+            "abilities": {"idempotent": True, "stores_refusals": True, "reversible": True},
         }
         settings = DiameterBillingSettings.model_validate(described | changes)
         self.session_identity = settings.session_identity
@@ -122,16 +122,24 @@ class OcsWorld:
         return len(self.entries("asked", key))
 
     def debited(self, key: str) -> list[tuple[str, int, str]]:
-        debits = []
-        for entry in self.entries("debited", key):
+        return self._moved("debited", key)
+
+    def refunded(self, key: str) -> list[tuple[str, int, str]]:
+        return self._moved("refunded", key)
+
+    def _moved(self, event: str, key: str) -> list[tuple[str, int, str]]:
+        moves = []
+        for entry in self.entries(event, key):
             assert entry["exponent"] == -2
-            debits.append((entry["msisdn"], entry["digits"], LETTERS[entry["currency"]]))
-        return debits
+            moves.append((entry["msisdn"], entry["digits"], LETTERS[entry["currency"]]))
+        return moves
 
     def entries(self, event: str, key: str) -> list[dict[str, Any]]:
         session = f"{self.session_identity};0;{key}"
         found = [entry for ocs in self.systems for entry in ocs.journal(event)]
-        return [entry for entry in found if entry["session"] == session]
+        return [
+            entry for entry in found if entry["session"] in (session, f"{session};refund_account")
+        ]
 
 
 Make = Callable[..., OcsWorld]
@@ -159,6 +167,7 @@ class TestDiameterBilling(AdapterContract):
     # Diameter can't be asked what became of a debit, so there is nothing to hold it to.
     test_a_query_tells_of_a_kept_refusal = None  # type: ignore[assignment]
     test_not_found_proves_nothing_while_a_debit_may_be_late = None  # type: ignore[assignment]
+    test_a_refund_may_be_late_too = None  # type: ignore[assignment]
 
 
 class TestDiameterBillingInMultipleServices(TestDiameterBilling):

@@ -51,7 +51,7 @@ ask(What) ->
     book ! {self(), Ref, What},
     receive {Ref, Answer} -> Answer end.
 
-%% The book: answers by {Session-Id, CC-Request-Number}, modes by phone.
+%% The book: answers by {Session-Id, CC-Request-Number, Requested-Action}, modes by phone.
 keep(Book, Modes) ->
     receive
         {From, Ref, {mode, Phone, Mode}} ->
@@ -92,12 +92,14 @@ decide(reset, K, P, U) -> {reset, debit(K, P, U)};
 decide(slow, K, P, U) -> Done = debit(K, P, U), {{slow, Done}, Done};
 decide(zombie, K, P, U) -> erlang:send_after(500, self(), {late, K, P, U}), {silence, none}.
 
-debit({Session, _}, Phone, #{'CC-Money' := [Money]} = Units) ->
+debit({Session, _, Action}, Phone, #{'CC-Money' := [Money]} = Units) ->
     #{'Unit-Value' := Value, 'Currency-Code' := [Currency]} = Money,
     #{'Value-Digits' := Digits} = Value,
     Exponent = maps:get('Exponent', Value, [0]),
-    say("\"event\":\"debited\",\"session\":\"~s\",\"msisdn\":\"~s\",\"digits\":~b,"
-        "\"exponent\":~b,\"currency\":~b", [Session, Phone, Digits, hd(Exponent), Currency]),
+    Done = case Action of 0 -> "debited"; 1 -> "refunded" end,
+    say("\"event\":\"~s\",\"session\":\"~s\",\"msisdn\":\"~s\",\"digits\":~b,"
+        "\"exponent\":~b,\"currency\":~b",
+        [Done, Session, Phone, Digits, hd(Exponent), Currency]),
     {2001, Units}.
 
 more(#{'CC-Money' := [#{'Unit-Value' := #{'Value-Digits' := D} = V} = M]} = U) ->
@@ -129,7 +131,8 @@ handle_request(#diameter_packet{header = Header, errors = [], msg = ['CCR' | Req
              'Origin-Realm' => element(1, Caps#diameter_caps.origin_realm),
              'Auth-Application-Id' => 4, 'CC-Request-Type' => 4, 'CC-Request-Number' => Number},
     case Action of
-        0 -> told(ask({charge, {Session, Number}, Phone, Units}), Head, Place, Peer);
+        Move when Move =< 1 ->
+            told(ask({charge, {Session, Number, Move}, Phone, Units}), Head, Place, Peer);
         2 ->
             Enough = case ask({look, Phone}) of insufficient -> 1; _ -> 0 end,
             {reply, ['CCA' | Head#{'Result-Code' => 2001, 'Check-Balance-Result' => Enough}]}

@@ -17,7 +17,7 @@ from ppcd.charge.money import Money, to_major_number
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import END_STATES, State
 from ppcd.charge.texts import LANGUAGES, one_line
-from ppcd.flow.document import document_of, document_text
+from ppcd.flow.document import Document, document_text
 from ppcd.flow.ends import hand_on
 from ppcd.flow.keys import Keys
 from ppcd.flow.ports import LEASE_S, Ids, Offers
@@ -395,6 +395,6 @@ def view_of(row: ChargeRow) -> ChargeView:
         created_at=row.created_at,
         paid_at=row.decided_at if state is State.SUCCEEDED else None,
         billing_reference=row.billing_reference,
-        document=document_of(row.document),
+        document=Document(row.document),
         sink=row.sink,
     )

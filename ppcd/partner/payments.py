@@ -9,7 +9,7 @@ from ppcd.charge.debit import DenialReason
 from ppcd.charge.money import AmountError, Money, UnknownCurrency, from_decimal
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import State
-from ppcd.flow.document import document_text
+from ppcd.flow.document import Document, document_text
 from ppcd.flow.request import ChargeView, Order
 from ppcd.partner import json_text
 from ppcd.partner.errors import ApiError, Problem
@@ -123,13 +123,12 @@ def payment_body(view: ChargeView, settings: PartnerApiSettings) -> bytes:
     reason = denial_reason(view.state, view.reason)
     if reason is not None:
         context = f"PPCD.{reason.value}"
-    transaction = dict(view.document)
-    transaction["resourceURL"] = resource_url(view.charge_id, settings)
+    more = {"resourceURL": resource_url(view.charge_id, settings)}
     if view.billing_reference is not None:
-        transaction["serverReferenceCode"] = view.billing_reference
+        more["serverReferenceCode"] = view.billing_reference
     payment: dict[str, Any] = {
         "paymentId": str(view.charge_id),
-        "amountTransaction": transaction,
+        "amountTransaction": Document(document_text(view.document)).with_more(more),
         "paymentStatus": status,
     }
     if context is not None:

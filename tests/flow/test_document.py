@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppcd.flow.document import document_of, document_text
+from ppcd.flow.document import Document, document_of, document_text
 
 VALUES = st.recursive(
     st.none()
@@ -25,7 +25,28 @@ VALUES = st.recursive(
 def test_a_document_comes_back_as_it_went(document: dict[str, object]) -> None:
     text = document_text(document)
     assert document_of(text) == document
+    assert Document(text) == document
     json.loads(text)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from("abc"), VALUES), st.dictionaries(st.sampled_from("xyz"), VALUES)
+)
+def test_more_members_follow_those_that_there_are(
+    own: dict[str, object], more: dict[str, object]
+) -> None:
+    document = Document(document_text(own)).with_more(more)
+    assert list(document.items()) == [*own.items(), *more.items()]
+    assert document_text({"in": document}) == document_text({"in": own | more})
+
+
+def test_a_document_is_read_only_when_it_is_asked() -> None:
+    document = Document("not JSON at all")
+    assert document_text([document]) == "[not JSON at all]"
+    assert "JSON" not in repr(document)
+    with pytest.raises(json.JSONDecodeError):
+        len(document)
 
 
 def test_numbers_are_written_as_numbers_with_all_their_digits() -> None:

@@ -53,6 +53,21 @@ def test_an_event_is_one_line_of_json():
     assert it.lines[0].count(b"\n") == 1
 
 
+def test_formats_that_are_more_than_names_are_the_librarys():
+    it = Log()
+    it.log.info("{peer.host}: {count!r} of {all_of()}", peer=Peer, count="a", all_of=lambda: "b")
+    it.log.info("{missing} is missing")
+    it.log.info("half a {brace", brace=1)
+    said = [record["message"] for record in it.records]
+    assert said[0] == "192.0.2.1: 'a' of b"
+    assert "missing" in said[1]
+    assert "brace" in said[2]
+
+
+class Peer:
+    host = "192.0.2.1"
+
+
 def test_a_line_break_in_a_field_makes_no_second_line():
     it = Log()
     it.log.info("said {what}", what="a\nb")
@@ -240,6 +255,25 @@ def test_lines_are_written_in_order():
         writer(b"%d\n" % n)
     writer.close()
     assert out.getvalue() == b"".join(b"%d\n" % n for n in range(100))
+
+
+def test_lines_that_come_together_are_written_together():
+    written: list[bytes] = []
+    gate, entered = threading.Event(), threading.Event()
+
+    def write(lines: bytes) -> None:
+        written.append(lines)
+        entered.set()
+        gate.wait()
+
+    writer = QueuedWriter(write)
+    writer(b"1")
+    entered.wait()
+    for line in (b"2", b"3", b"4"):
+        writer(line)
+    gate.set()
+    writer.close()
+    assert written == [b"1", b"234"]
 
 
 def test_dropped_lines_are_counted():

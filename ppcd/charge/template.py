@@ -202,20 +202,24 @@ def units(text: str) -> int:
     return len(text) + sum(char > "\uffff" for char in text)
 
 
+def _shown(text: str) -> Iterator[str]:
+    for char in unicodedata.normalize("NFC", text):
+        category = unicodedata.category(char)
+        if category[0] == "Z" or char in "\t\n\v\f\r":
+            yield " "
+        elif category[0] != "C":
+            yield char
+
+
 def one_line(text: str, length_max: int) -> str:
     """Somebody else's text as one clean line of at most so many units of UCS-2.
 
     Control and format characters go (they could turn the price around or start a second line),
     and so does what no phone can show; white space becomes single spaces.
     """
-    kept = []
-    for char in unicodedata.normalize("NFC", text):
-        category = unicodedata.category(char)
-        if category[0] == "Z" or char in "\t\n\v\f\r":
-            kept.append(" ")
-        elif category[0] != "C":
-            kept.append(char)
-    line = " ".join("".join(kept).split())
+    if not (text.isascii() and text.isprintable()):  # most are, and need no closer look
+        text = "".join(_shown(text))
+    line = " ".join(text.split())
     if units(line) <= length_max:
         return line
     # "…" is not in the GSM alphabet: in a plain text it would halve what a segment holds.

@@ -1,6 +1,7 @@
 """Who is calling, when proxies stand between: the address that allow-lists are about."""
 
 from collections.abc import Container
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -25,6 +26,7 @@ def client_address(request: Request, trusted: Container[str]) -> str:
     return peer
 
 
+@lru_cache(maxsize=1024)
 def _plain(text: str) -> str:
     """One spelling for one address; empty for what is none."""
     try:

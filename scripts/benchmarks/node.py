@@ -69,9 +69,12 @@ partner_api:
   listen: "127.0.0.1:{partner_port}"
   http_sink_hosts: ["127.0.0.1"]
   requests_per_s_max: 0
+  waits_per_partner_max: 10000
+  connections_max: 10000
+  connections_per_address_max: 10000
 webhooks: {{http_hosts: ["127.0.0.1"], connections_per_host_max: 64}}
 operations: {{listen: "127.0.0.1:{operations_port}", socket: {socket}}}
-log: {{level: warn}}
+log: {{level: {log_level}}}
 """
 _LINK = """\
   {name}:
@@ -129,33 +132,34 @@ class Database:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-class Load:
-    """The load's process."""
+class Talker:
+    """A process of ours that takes lines of JSON and gives a line for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.load"],
+            [sys.executable, "-m", module],
+            cwd=ROOT / "scripts",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         self.pid = self._process.pid
-        self.port: int = self._answer()["port"]
 
-    def begin(self, do: str, **arguments: Any) -> None:
-        """Tell it what to do; `end` waits for the answer."""
+    def tell(self, order: dict[str, Any]) -> None:
+        """An order; `answer` waits for what it came to."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
 
-    def end(self) -> Any:
-        return self._answer()
-
-    def do(self, what: str, **arguments: Any) -> Any:
-        self.begin(what, **arguments)
-        return self.end()
+    def answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("a process of the load has ended")
+        return json.loads(line)
 
     def stop(self) -> None:
+        """Let it end by the end of its input."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -166,12 +170,32 @@ class Load:
         assert self._process.stdout is not None
         self._process.stdout.close()
 
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("the load process has ended")
-        return json.loads(line)
+    def kill(self) -> None:
+        """One that does not look for the end of its input."""
+        self._process.kill()
+        self.stop()
+
+
+class Load:
+    """The load's process."""
+
+    def __init__(self) -> None:
+        self._talker = Talker("benchmarks.load")
+        self.port: int = self._talker.answer()["port"]
+
+    def begin(self, do: str, **arguments: Any) -> None:
+        """Tell it what to do; `end` waits for the answer."""
+        self._talker.tell({"do": do, **arguments})
+
+    def end(self) -> Any:
+        return self._talker.answer()
+
+    def do(self, what: str, **arguments: Any) -> Any:
+        self.begin(what, **arguments)
+        return self.end()
+
+    def stop(self) -> None:
+        self._talker.stop()
 
 
 class Node:
@@ -185,6 +209,7 @@ class Node:
         smsc_port: int,
         links: int = LINKS,
         billing: str = "http://127.0.0.1:9",
+        log_level: str = "warn",
     ) -> None:
         self.directory = database.directory
         self.name = name
@@ -210,6 +235,7 @@ class Node:
                 partner_port=self.partner_port,
                 operations_port=self.operations_port,
                 socket=self.socket,
+                log_level=log_level,
             )
         )
         self._process: subprocess.Popen[bytes] | None = None

@@ -8,8 +8,9 @@ from array import array
 from pathlib import Path
 
 import pytest
-from benchmarks import load, machine, traffic
+from benchmarks import http_load, load, machine, traffic
 from benchmarks.figures import figure, judged, missed, noise
+from benchmarks.node import Talker
 from benchmarks.outside import http_messages
 
 from ppcd.charge.reading import Reader, Verdict
@@ -33,7 +34,7 @@ def test_without_a_name_they_are_listed() -> None:
     listed = bench()
     assert listed.returncode == 0
     names = [line.split()[0] for line in listed.stdout.splitlines()]
-    assert {"codec", "reply", "growth", "chain", "nodes"} <= set(names)
+    assert {"codec", "reply", "growth", "chain", "nodes", "api"} <= set(names)
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
@@ -109,6 +110,35 @@ def test_http_messages_are_taken_whole_or_not_at_all() -> None:
     messages, used = http_messages(whole * 2 + whole[:-1])
     assert [body for _, body in messages] == [b"abc", b"abc"]
     assert used == 2 * len(whole)
+
+
+def test_the_api_s_partner_counts_what_a_server_answers() -> None:
+    bare = Talker("benchmarks.bare_http")
+    partner = http_load.Partner()
+    try:
+        bare.tell({"headers": [["X-A", "b"]], "body": '{"paymentId":"7"}'})
+        port = bare.answer()["port"]
+        told = partner.run(port=port, what="creates", first=5, seconds=0.2, connections=3)
+        assert told["statuses"] == {201: told["asked"]}
+        assert told["per_s"] > 0
+        assert sorted(partner.payments) == [(5 + n, b"7") for n in range(told["asked"])]
+        slowly = partner.run(port=port, what="creates", first=9, seconds=0.3, rate=20)
+        assert slowly["asked"] == 6
+        assert 0 < slowly["p50_ms"] <= slowly["p99_ms"]
+        partner.hang_up(kept=2)
+        assert len(partner.payments) == 2
+    finally:
+        partner.hang_up()
+        bare.kill()
+
+
+def test_the_api_s_requests_are_what_they_should_be() -> None:
+    for octets in (http_load.create(7), http_load.cancel(b"12", 7)):
+        [(head, body)], used = http_messages(octets)
+        assert used == len(octets)
+        assert b"Authorization: Bearer bench-key" in head
+        assert b"+380970000007" in body
+        json.loads(body)
 
 
 def test_cpu_and_memory_of_this_process_are_seen() -> None:

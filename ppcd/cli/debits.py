@@ -2,9 +2,6 @@
 
 import argparse
 import math
-import os
-import pwd
-from pathlib import Path
 from typing import Final
 
 from ppcd.charge.debit import Abilities, DenialReason
@@ -14,6 +11,7 @@ from ppcd.charge.texts import one_line
 from ppcd.cli.database import Database
 from ppcd.cli.failure import USAGE, Failed
 from ppcd.cli.output import print_json, print_table
+from ppcd.cli.person import person
 from ppcd.config import Settings
 from ppcd.flow.attempts import SEND_WITHIN_S
 from ppcd.store import history, resolutions
@@ -24,9 +22,6 @@ REASON_LENGTH_MAX: Final = 500
 REFERENCE_LENGTH_MAX: Final = 128
 #: Of a charge's history, what is about its debit.
 _ABOUT_DEBITS: Final = frozenset({"debit attempt", "debit result", "resolution", "outcome"})
-#: Linux: who logged in, whatever became of the uid since; this value is nobody.
-_LOGIN_UID: Final = Path("/proc/self/loginuid")
-_NOBODY_LOGGED_IN: Final = 2**32 - 1
 
 _OBSTACLES: Final = {
     Obstacle.NO_DEBIT: "there is no debit of charge {charge}: no yes, or no such charge",
@@ -109,7 +104,7 @@ def resolve(args: argparse.Namespace) -> int:
         args.id,
         Next.SUCCEEDED if succeeded else Next.DENIED,
         why,
-        person_of(os.getuid(), _login_uid()),
+        person(),
         # What a query that finds nothing leads to: no money moved, and it is too late for it.
         reason=None if succeeded else DenialReason.BILLING_UNAVAILABLE.value,
         reference=reference,
@@ -124,28 +119,6 @@ def resolve(args: argparse.Namespace) -> int:
     print(f"charge {args.id} has {'succeeded' if succeeded else 'been denied'}; recorded as the")
     print(f"decision of {resolution.person}")
     return 0
-
-
-def person_of(uid: int, login_uid: int | None) -> str:
-    """Who decides: the login that the kernel remembers, and whom it works as."""
-    if login_uid is None or login_uid == uid:
-        return _named(uid)
-    return f"{_named(login_uid)} as {_named(uid)}"
-
-
-def _named(uid: int) -> str:
-    try:
-        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
-    except KeyError:
-        return f"uid {uid}"
-
-
-def _login_uid() -> int | None:
-    try:
-        uid = int(_LOGIN_UID.read_text())
-    except (OSError, ValueError):
-        return None
-    return None if uid == _NOBODY_LOGGED_IN else uid
 
 
 def _quiet_period_s(settings: Settings, debit: OpenDebit | None) -> float:

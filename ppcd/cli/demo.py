@@ -173,7 +173,7 @@ def _point_at(cur: Cursor, addresses: Addresses) -> None:
     """Where the partner's shop is, this time: its webhook, and the sites that show its pages."""
     partner = registers.partner_named(cur, "gamex")
     partner_id = partner.partner_id
-    registers.set_webhook(cur, partner_id=partner_id, url=addresses.webhook_url, secret=None)
+    registers.set_webhook(cur, partner_id=partner_id, url=addresses.webhook_url)
     for origin in checkout.sites(cur, partner_id):
         checkout.remove_site(cur, partner_id=partner_id, origin=origin)
     for origin in addresses.sites:

@@ -23,6 +23,7 @@ examples:
   ppcd status                                  links, queues, what is stuck
   ppcd charge show 14876234876234              one charge's whole history
   ppcd debit list --review                     debits that a person must look up at billing
+  ppcd webhook list                            events that a partner did not take in three days
 """
 
 
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _subscribers(commands)
     _operations(commands)
     _debits(commands)
+    _webhooks(commands)
     _simulators(commands)
     return parser
 
@@ -126,16 +128,7 @@ def _partners(commands: _Commands) -> None:
     )
     _json(rotate)
     _keys(partner)
-    hook = _command(
-        partner, "set-webhook", "ppcd.cli.partners.set_webhook", "change where a partner is told"
-    )
-    hook.add_argument("name")
-    hook.add_argument("url", nargs="?", help="none: events go only where a request says")
-    hook.add_argument(
-        "--rotate-secret", action="store_true", help="a new secret; the old one signs as well"
-    )
-    _json(hook)
-
+    _told(partner)
     sites = _command(
         partner,
         "sites",
@@ -168,6 +161,30 @@ def _tariffs(commands: _Commands) -> None:
     listing = _command(tariff, "list", "ppcd.cli.partners.show_tariffs", "a partner's tariffs")
     listing.add_argument("partner")
     _json(listing)
+
+
+def _told(partner: _Commands) -> None:
+    hook = _command(
+        partner, "set-webhook", "ppcd.cli.partners.set_webhook", "change where a partner is told"
+    )
+    hook.add_argument("name")
+    hook.add_argument("url", nargs="?", help="none: events go only where a request says")
+    _json(hook)
+    secret = _command(
+        partner,
+        "rotate-secret",
+        "ppcd.cli.partners.rotate_secret",
+        "a new secret for its webhooks, shown once; the old one signs as well for a while",
+    )
+    secret.add_argument("name")
+    secret.add_argument(
+        "--overlap-days",
+        type=float,
+        default=7,
+        metavar="N",
+        help="for so long; 0 for one that is in wrong hands (default: %(default)s)",
+    )
+    _json(secret)
 
 
 def _keys(partner: _Commands) -> None:
@@ -312,6 +329,48 @@ def _debits(commands: _Commands) -> None:
     resolve.add_argument(
         "--reference", metavar="R", help="billing's reference of the debit (succeeded)"
     )
+
+
+def _webhooks(commands: _Commands) -> None:
+    webhook = _group(commands, "webhook", "what partners are told, and telling it again")
+    listing = _command(
+        webhook,
+        "list",
+        "ppcd.cli.webhooks.show_list",
+        "events; those given up, unless told otherwise",
+    )
+    listing.add_argument(
+        "--state",
+        choices=("dead", "waiting", "over"),
+        default="dead",
+        help="given up; still tried; told, or not wanted (default: %(default)s)",
+    )
+    show = _command(
+        webhook, "show", "ppcd.cli.webhooks.show", "one event: every attempt and what came of it"
+    )
+    show.add_argument("id", help="an event's (evt_…), or a charge's for all its events")
+    replay = _command(
+        webhook,
+        "replay",
+        "ppcd.cli.webhooks.replay",
+        "tell events again, at once and under their old ids, where the partner is told by now. "
+        "Who says so is recorded",
+    )
+    replay.add_argument("id", nargs="*", help="as for show")
+    replay.add_argument("--all-dead", action="store_true", help="of all partners, of any time")
+    replay.add_argument(
+        "--over",
+        action="store_true",
+        help="instead of the dead ones those that were told already: for a partner that lost them",
+    )
+    replay.add_argument("--reason", required=True, metavar="TEXT", help="kept with the event")
+    for parser, most in ((listing, 50), (replay, 1000)):
+        parser.add_argument("--partner", metavar="P", help="only this partner's")
+        parser.add_argument("--since", metavar="TIME", help="only of charges asked for since then")
+        parser.add_argument("--until", metavar="TIME", help="only of charges asked for before then")
+        parser.add_argument("--limit", type=int, default=most, help="default: %(default)s")
+    for parser in (listing, show, replay):
+        _json(parser)
 
 
 def _simulators(commands: _Commands) -> None:

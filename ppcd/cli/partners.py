@@ -4,6 +4,7 @@ import argparse
 import base64
 import re
 import secrets
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from ppcd.charge.money import AmountError, Money, UnknownCurrency, from_decimal, to_decimal_text
@@ -18,6 +19,7 @@ from ppcd.webhook.guard import Refused
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?")
+_OVERLAP_DAYS_MAX = 365
 _TARIFF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -104,21 +106,46 @@ def rotate_key(args: argparse.Namespace) -> int:
 def set_webhook(args: argparse.Namespace) -> int:
     """Change where a partner is told."""
     _check_url(args, args.url)
-    secret = secrets.token_bytes(32) if args.rotate_secret else None
 
     def change(cur: Cursor) -> None:
         partner = registers.partner_named(cur, args.name)
-        registers.set_webhook(cur, partner_id=partner.partner_id, url=args.url, secret=secret)
+        registers.set_webhook(cur, partner_id=partner.partner_id, url=args.url)
 
     with Database(args) as database:
         known(args.name, lambda: database.run(change))
-    shown = None if secret is None else show_secret(secret)
     if args.json:
-        print_json({"name": args.name, "webhook_url": args.url, "webhook_secret": shown})
+        print_json({"name": args.name, "webhook_url": args.url})
     else:
         print(f"{args.name} is told at {args.url or 'no address of its own'}")
-        if shown is not None:
-            print(f"webhook secret: {shown} (the one before signs as well)")
+    return 0
+
+
+def rotate_secret(args: argparse.Namespace) -> int:
+    """Give a partner a new webhook secret; the old one signs as well for a while."""
+    if not 0 <= args.overlap_days <= _OVERLAP_DAYS_MAX:
+        raise Failed(f"--overlap-days must be 0..{_OVERLAP_DAYS_MAX}", exit_code=USAGE)
+    secret = secrets.token_bytes(32)
+
+    def rotate(cur: Cursor) -> datetime:
+        partner_id = registers.partner_named(cur, args.name).partner_id
+        overlap_s = args.overlap_days * 86_400
+        return registers.rotate_webhook_secret(
+            cur, partner_id=partner_id, secret=secret, overlap_s=overlap_s
+        )
+
+    with Database(args) as database:
+        until = known(args.name, lambda: database.run(rotate))
+    shown = show_secret(secret)
+    if args.json:
+        until_text = until.isoformat()
+        print_json({"name": args.name, "webhook_secret": shown, "old_signs_until": until_text})
+    else:
+        print(f"webhook secret: {shown}")
+        print(
+            f"The one before signs as well until {until.astimezone(UTC):%Y-%m-%d %H:%M}Z."
+            if args.overlap_days
+            else "The one before signs nothing from now on."
+        )
     return 0
 
 

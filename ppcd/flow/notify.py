@@ -1,27 +1,43 @@
 """The step that tells partners how their charges ended.
 
-Owns that an end is told under one event id and one body until it is told, gone or dead. Refuses to
-know HTTP and signatures (`Notifier`) and the partners' wire format (`WriteEvent`).
+Owns that an end is told under one event id and one body until it is told, gone or dead, and by one
+node at a time. Refuses to know HTTP and signatures (`Notifier`) and the partners' wire format
+(`WriteEvent`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ppcd.flow.ports import RUN_LEASE_S, Delivered, End, Event, Gone, Notifier, TryLater, WriteEvent
+from ppcd.flow.ports import (
+    RUN_LEASE_S,
+    Delivered,
+    End,
+    Event,
+    Gone,
+    Notifier,
+    NotTried,
+    TryLater,
+    WriteEvent,
+)
 from ppcd.metrics import Metrics
 from ppcd.store import notifications
 from ppcd.store.batcher import Batcher
 from ppcd.store.lanes import Runner
 from ppcd.store.notifications import Delivery, Due, Told
 from ppcd.store.rows import WebhookKey
+from ppcd.store.sql import Cursor
 
 log = Logger(namespace="ppcd.flow.notify")
 
 #: After this long a person is needed: three days and a few hours.
 GIVE_UP_S: Final = 76 * 3600.0
+#: For so long an event is put off that there was no room for.
+PUT_OFF_S: Final = 3.0
+#: Of one partner's events no more than this are claimed at once.
+CLAIM_PARTNER_MAX: Final = 200
 
 
 def event_id_of(charge_id: int, sequence: int) -> str:
@@ -49,16 +65,20 @@ class Notifications:
         self._delay_s = delay_s
         self._clock = clock
         self._metrics = metrics
-        self._load: Batcher[WebhookKey, Due | None] = Batcher(
-            lanes, notifications.load, size_max=500
-        )
+        self._begin: Batcher[WebhookKey, Due | None] = Batcher(lanes, _begin, size_max=500)
         self._record: Batcher[Delivery, None] = Batcher(
             lanes, notifications.record, size_max=500, key=lambda d: (d.charge_id, d.sequence)
         )
 
-    async def claim(self, limit: int) -> list[WebhookKey]:
-        """Overdue jobs, now this node's."""
-        return await self._lanes.run(notifications.claim, limit=limit, lease_s=RUN_LEASE_S)
+    async def claim(self, limit: int, *, full: Collection[int] = ()) -> list[WebhookKey]:
+        """Overdue jobs, now this node's; none of the partners in `full`."""
+        return await self._lanes.run(
+            notifications.claim,
+            limit=limit,
+            lease_s=RUN_LEASE_S,
+            partner_max=CLAIM_PARTNER_MAX,
+            full=full,
+        )
 
     async def release(self, keys: Sequence[WebhookKey]) -> None:
         """Give back jobs that were not begun."""
@@ -66,7 +86,7 @@ class Notifications:
 
     async def run(self, key: WebhookKey) -> None:
         """Tell one partner of one end, and record what came of it."""
-        [due] = await self._load.submit([key])
+        [due] = await self._begin.submit([key])
         if due is None:
             return
         event_id = event_id_of(due.charge_id, due.sequence)
@@ -89,18 +109,23 @@ class Notifications:
                 bearer=due.token,
             )
         )
-        self._metrics.webhook_seconds.child().observe(self._clock.seconds() - begun_at)
         told, detail, delay_s = self._judge(answer, due)
+        if told is not Told.PUT_OFF:
+            self._metrics.webhook_seconds.child().observe(self._clock.seconds() - begun_at)
         self._metrics.webhooks.child(told.value).add()
         delivery = Delivery(due.charge_id, due.sequence, due.attempts + 1, told, detail, delay_s)
         await self._record.submit([delivery])
 
-    def _judge(self, answer: Delivered | TryLater | Gone, due: Due) -> tuple[Told, str, float]:
+    def _judge(
+        self, answer: Delivered | TryLater | NotTried | Gone, due: Due
+    ) -> tuple[Told, str, float]:
         match answer:
             case Delivered():
                 return Told.DELIVERED, str(answer.status), 0
             case Gone():
                 return Told.GONE, answer.detail, 0
+            case NotTried():
+                return Told.PUT_OFF, answer.detail, PUT_OFF_S
             case TryLater():
                 delay_s = max(self._delay_s(due.attempts + 1), answer.after_s or 0)
                 if due.age_s + delay_s < GIVE_UP_S:
@@ -113,3 +138,7 @@ class Notifications:
                     why=answer.detail,
                 )
                 return Told.DEAD, answer.detail, 0
+
+
+def _begin(cur: Cursor, keys: Sequence[WebhookKey]) -> list[Due | None]:
+    return notifications.begin(cur, keys, lease_s=RUN_LEASE_S)

@@ -176,6 +176,13 @@ class TryLater:
 
 
 @dataclass(frozen=True, slots=True)
+class NotTried:
+    """There was no room for it here: it says nothing of the partner, and is no attempt."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """The partner wants no more of this."""
 
@@ -185,7 +192,7 @@ class Gone:
 class Notifier(Protocol):
     """Posts events to partners. Never raises for what a partner may do."""
 
-    async def deliver(self, event: Event) -> Delivered | TryLater | Gone: ...
+    async def deliver(self, event: Event) -> Delivered | TryLater | NotTried | Gone: ...
 
 
 @dataclass(frozen=True, slots=True)

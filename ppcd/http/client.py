@@ -20,18 +20,25 @@ from ppcd.http.resolve import SystemResolver
 from ppcd.http.tls import ClientTls, UnbufferedTlsFactory, client_options
 from ppcd.http.urls import Url, UrlError, literal_address
 
-__all__ = ["Answer", "Client", "ClientTls", "NoAnswer", "NotSent"]
+__all__ = ["Answer", "Client", "ClientTls", "NoAnswer", "NoRoom", "NotSent"]
 
 #: Provides IReactorTCP, IReactorTime and, unless `resolve` is given, a name resolver.
 Reactor: TypeAlias = Any
 
 _CLOSE_TIMEOUT_S = 2.0
+_WAITING = "waiting for a free connection"
 
 _T = TypeVar("_T")
 
 
 class NotSent(Exception):
     """Nothing of the request was written: the peer cannot have acted on it."""
+
+
+class NoRoom(NotSent):
+    """All connections to that host are taken, and others wait for them: it says nothing of the
+    peer's health, and the same request may be tried soon.
+    """
 
 
 class NoAnswer(Exception):
@@ -68,7 +75,7 @@ class _Progress:
     """How far one request has come; tells NotSent from NoAnswer when it ends early."""
 
     written: bool = False
-    step: str = "waiting for a free connection"
+    step: str = _WAITING
 
 
 class Client:
@@ -112,12 +119,14 @@ class Client:
         body: bytes = b"",
         timeout_s: float,
         connect_timeout_s: float = 5.0,
+        wait_s: float | None = None,
         answer_size_max: int = 65_536,
         may_send: Callable[[], bool] | None = None,
     ) -> Answer:
         """Send one request, give its answer whatever the status. Raises NotSent or NoAnswer.
 
-        `timeout_s` covers everything, waiting for a connection included. `may_send` is asked in
+        `timeout_s` covers everything, waiting for a connection included, unless `wait_s` says how
+        long that may take: then whoever waited has as much time as others. `may_send` is asked in
         the very turn in which the octets are written; if it says no, it is NotSent.
         """
         try:
@@ -127,8 +136,9 @@ class Client:
         wire = wire_request(method, where.target, [(b"Host", where.authority), *headers], body)
         progress = _Progress()
 
+        host = self._hosts.setdefault((where.secure, where.host, where.port), _Host())
+
         async def perform() -> Answer:
-            host = self._hosts.setdefault((where.secure, where.host, where.port), _Host())
             connection = await self._acquire(host, where, progress, connect_timeout_s)
             try:
                 if may_send is not None and not may_send():
@@ -141,6 +151,8 @@ class Client:
             finally:
                 self._release(host, connection)
 
+        if wait_s is not None:
+            await self._within(wait_s, self._wait_for_room(host), progress)
         return await self._within(timeout_s, perform(), progress)
 
     async def close(self) -> None:
@@ -160,14 +172,16 @@ class Client:
         await DeferredList(list(self._alive.values()))
 
     async def _within(
-        self, timeout_s: float, work: Coroutine[Any, Any, Answer], progress: _Progress
-    ) -> Answer:
+        self, timeout_s: float, work: Coroutine[Any, Any, _T], progress: _Progress
+    ) -> _T:
         try:
             return await _bounded(self._reactor, timeout_s, work)
         except (NotSent, NoAnswer, CancelledError):
             raise
         except TimeoutError as exc:
             failure = f"timeout {progress.step}"
+            if progress.step is _WAITING:
+                raise NoRoom(failure) from exc
             raise (NoAnswer if progress.written else NotSent)(failure) from exc
         except Exception as exc:
             failure = f"{progress.step}: {_said(exc)}"
@@ -186,11 +200,18 @@ class Client:
                 connection.abort()
             if host.opened < self._connections_max:
                 return await self._open(host, where, progress, connect_timeout_s)
-            if len(host.waiting) >= self._waiting_max:
-                raise NotSent("too many requests wait for a connection")
-            turn: Deferred[None] = Deferred(host.waiting.remove)
-            host.waiting.append(turn)
-            await turn
+            await self._turn(host)
+
+    async def _wait_for_room(self, host: _Host) -> None:
+        while not self._closed and not host.idle and host.opened >= self._connections_max:
+            await self._turn(host)
+
+    async def _turn(self, host: _Host) -> None:
+        if len(host.waiting) >= self._waiting_max:
+            raise NoRoom("too many requests wait for a connection")
+        turn: Deferred[None] = Deferred(host.waiting.remove)
+        host.waiting.append(turn)
+        await turn
 
     async def _open(
         self, host: _Host, where: Url, progress: _Progress, connect_timeout_s: float

@@ -25,8 +25,9 @@ STATES: Final = (
 VERDICTS: Final = ("yes", "no", "stop", "unclear")
 #: What a billing adapter answered to a debit, or to the question what became of one.
 DEBIT_OUTCOMES: Final = ("debited", "denied", "not_sent", "not_found", "unknown")
-#: How one attempt to deliver a notification ended; `dead` gives up until a person asks again.
-WEBHOOK_OUTCOMES: Final = ("delivered", "later", "gone", "dead")
+#: How one attempt to deliver a notification ended; `dead` gives up until a person asks
+#: again, `put_off` was no attempt: too many to that host were under way.
+WEBHOOK_OUTCOMES: Final = ("delivered", "later", "gone", "dead", "put_off")
 #: The kinds of work row that a worker runs.
 JOB_KINDS: Final = ("prompt", "debit", "webhook")
 #: Every text that is sent to a subscriber.

@@ -245,6 +245,10 @@ class Metrics:
             "Attempts to deliver a notification to a partner.",
             Label("outcome", sets.WEBHOOK_OUTCOMES),
         )
+        self.webhooks_dead = self._gauge(
+            "webhooks_dead",
+            "Notifications given up, of all nodes: `ppcd webhook replay` tells them again.",
+        )
         self.webhook_seconds = self._histogram(
             "webhook_seconds", EDGE, "From webhook written to the partner's answer or timeout."
         )

@@ -155,6 +155,7 @@ class Watch:
         metrics.charges_awaiting.child().set(seen.awaiting)
         metrics.charges_in_doubt.child().set(seen.in_doubt)
         metrics.charges_in_review.child().set(seen.in_review)
+        metrics.webhooks_dead.child().set(seen.dead_webhooks)
         metrics.partitions_months_left.child().set(seen.months_left)
 
     async def _make_partitions(self) -> None:

@@ -19,12 +19,16 @@ from ppcd.store.lanes import Runner
 from ppcd.store.registers import PauseRow
 from ppcd.store.rows import DebitJob, PromptJob, PromptKey, WebhookKey
 from ppcd.worker.jobs import Jobs
+from ppcd.worker.queue import Queue
 from ppcd.worker.ticks import Tick
 
 #: Jobs of a kind at once, and queued in memory: what is more stays in the database.
 PROMPTS_RUNNING_MAX: Final = 500
-WEBHOOKS_RUNNING_MAX: Final = 200
+WEBHOOKS_RUNNING_MAX: Final = 1000
+#: Of one partner: many have to hang before there is no room for the others.
+WEBHOOKS_PER_PARTNER_MAX: Final = 32
 QUEUE_MAX: Final = 5000
+QUEUE_PER_PARTNER_MAX: Final = 500
 #: A prompt held by a stop button is looked at again after this.
 HELD_S: Final = 10.0
 SWEEP_S: Final = 1.0
@@ -60,6 +64,20 @@ class _Offers:
     def webhooks(self, keys: Sequence[WebhookKey]) -> None:
         if keys:
             self._work.webhooks.offer(keys)
+
+
+class _Fairly:
+    """The notify step for its worker: no more is claimed of partners that have enough waiting."""
+
+    def __init__(self, notifications: Notifications, queue: Queue[WebhookKey]) -> None:
+        self._notifications = notifications
+        self._queue = queue
+        self.release = notifications.release
+        self.run = notifications.run
+
+    async def claim(self, limit: int) -> list[WebhookKey]:
+        full = [partner_id for partner_id in self._queue.crowded() if isinstance(partner_id, int)]
+        return await self._notifications.claim(limit, full=full)
 
 
 class Work:
@@ -109,14 +127,21 @@ class Work:
             metrics=metrics,
             paused=lambda name: self._paused("debits", adapter=name),
         )
+        queue: Queue[WebhookKey] = Queue(
+            size_max=QUEUE_MAX,
+            lane=lambda key: key.partner_id,
+            lane_running_max=WEBHOOKS_PER_PARTNER_MAX,
+            lane_size_max=QUEUE_PER_PARTNER_MAX,
+        )
         self.webhooks = Jobs(
             "webhook",
-            notifications,
+            _Fairly(notifications, queue),
             clock=clock,
             metrics=metrics,
             key=lambda key: key,
             running_max=WEBHOOKS_RUNNING_MAX,
             queue_max=QUEUE_MAX,
+            queue=queue,
         )
         overdue = Overdue(
             lanes=self._lanes,

@@ -60,4 +60,6 @@ def cancel(cur: Cursor, charge_id: int, *, partner_id: int, lease_s: float) -> E
     """End a partner's charge that nobody has answered; None when there is no such thing to end."""
     values = {"charge_id": charge_id, "partner_id": partner_id, "lease_s": lease_s}
     row = cur.execute(_CANCEL, values).fetchone()
-    return None if row is None else Ended(charge_id, "cancelled", webhook_key(charge_id, row[0]))
+    if row is None:
+        return None
+    return Ended(charge_id, "cancelled", webhook_key(charge_id, row[0], partner_id))

@@ -390,9 +390,9 @@ def end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended]
         charge_id: Ended(
             charge_id,
             state,
-            webhook_key(charge_id, sequence),
+            webhook_key(charge_id, sequence, partner_id),
             PromptKey(charge_id, prompt_no),
             paid_s if state == "succeeded" else None,
         )
-        for charge_id, state, paid_s, sequence, prompt_no, *_ in gone
+        for charge_id, state, paid_s, sequence, prompt_no, partner_id, *_ in gone
     }

@@ -32,7 +32,7 @@ _EXPIRE = (
     )"""
     + END
     + """
-    SELECT e.charge_id, e.state, w.sequence FROM ended e
+    SELECT e.charge_id, e.state, w.sequence, w.partner_id FROM ended e
       JOIN ended_outcome USING (charge_id)
       LEFT JOIN ended_webhook w USING (charge_id)
 """
@@ -42,7 +42,7 @@ _EXPIRE = (
 def expire(cur: Cursor, *, limit: int, lease_s: float) -> list[Ended]:
     """End the charges whose time is over, the oldest first, at most `limit`."""
     cur.execute(_EXPIRE, {"limit": limit, "lease_s": lease_s})
-    return [Ended(row[0], row[1], webhook_key(row[0], row[2])) for row in cur.fetchall()]
+    return [Ended(row[0], row[1], webhook_key(row[0], *row[2:])) for row in cur.fetchall()]
 
 
 # Free holds are kept for a week more: while a row is there, its address counts as used lately.

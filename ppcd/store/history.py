@@ -76,6 +76,9 @@ _HISTORY = """
     UNION ALL
     SELECT attempted_at, 'delivery', format('attempt %%s: %%s, %%s', attempt, result, detail)
       FROM delivery WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT replayed_at, 'replay', format('to %%s, by %%s: %%s', url, person, reason)
+      FROM webhook_replay WHERE charge_id = %(id)s
     ORDER BY 1
 """
 

@@ -1,16 +1,22 @@
 """Notifications: what partners are to be told, and how telling them went.
 
-Owns that an end is told at least once or kept as dead, under one event id. Refuses to know bodies,
-signatures and HTTP: bodies are made from the facts that this module reads.
+Owns that an end is told at least once or kept as dead, under one event id, by one node at a time,
+and the events of one charge in their order. Refuses to know bodies, signatures and HTTP: bodies are
+made from the facts that this module reads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from ppcd.store.rows import WebhookKey
 from ppcd.store.sql import Cursor, columns
+
+#: An event that waits for an earlier one of its charge is looked at again after this at the latest;
+#: it is woken when that one is told.
+BEHIND_S_MAX: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +40,10 @@ class Due:
 
 
 _COLUMNS = """
-    j.charge_id, j.sequence, j.attempts, extract(epoch FROM business_now() - j.first_at)::float8,
-    p.name, n.url, p.webhook_secret, p.webhook_secret_before,
-    CASE WHEN t.expires_at <= business_now() THEN NULL ELSE t.token END, o.state, o.reason,
+    j.charge_id, j.sequence, j.attempts, extract(epoch FROM t.now - j.first_at)::float8,
+    p.name, coalesce(j.url, n.url), p.webhook_secret,
+    CASE WHEN p.webhook_secret_before_until <= t.now THEN NULL ELSE p.webhook_secret_before END,
+    CASE WHEN k.expires_at <= t.now THEN NULL ELSE k.token END, o.state, o.reason,
     o.billing_reference, o.decided_at, n.made_at
 """
 
@@ -44,41 +51,122 @@ _JOINS = """
       JOIN notification n ON n.charge_id = j.charge_id AND n.sequence = j.sequence
       JOIN outcome o ON o.charge_id = j.charge_id
       JOIN partner p ON p.partner_id = j.partner_id
-      LEFT JOIN sink_token t ON t.charge_id = j.charge_id
+      LEFT JOIN sink_token k ON k.charge_id = j.charge_id
 """
 
-_LOAD = f"""
-    SELECT {_COLUMNS}
-      FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence)
-      JOIN webhook_job j USING (charge_id, sequence)
-      {_JOINS}
-     WHERE j.dead_since IS NULL
+# An earlier event of the charge that will still be told. A dead one holds nothing up: whoever wants
+# it told again asks, and events say their place themselves.
+_EARLIER = """
+    FROM webhook_job e
+   WHERE e.charge_id = j.charge_id AND e.sequence < j.sequence AND e.dead_since IS NULL
 """
 
-_CLAIM = """
-    WITH due AS MATERIALIZED (
-        SELECT ctid FROM webhook_job
-         WHERE dead_since IS NULL AND run_at <= (SELECT business_now())
-         ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+_BEGIN = f"""
+    WITH t AS MATERIALIZED (SELECT business_now() AS now), begun AS (
+        UPDATE webhook_job j SET busy_until = t.now + make_interval(secs => %(lease_s)s)
+          FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence), t
+         WHERE j.charge_id = w.charge_id AND j.sequence = w.sequence AND j.dead_since IS NULL
+           AND (j.busy_until IS NULL OR j.busy_until <= t.now)
+           AND NOT EXISTS (SELECT {_EARLIER})
+        RETURNING j.*
     )
-    UPDATE webhook_job j SET run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
-      FROM due WHERE j.ctid = due.ctid
- RETURNING j.charge_id, j.sequence
+    SELECT {_COLUMNS} FROM begun j CROSS JOIN t {_JOINS}
+"""
+
+_STEP_BEHIND = f"""
+    UPDATE webhook_job j
+       SET run_at = least(t.now + make_interval(secs => %(behind_s)s),
+                          (SELECT greatest(max(e.run_at), t.now + interval '1 s') {_EARLIER}))
+      FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence),
+           (SELECT business_now() AS now) t
+     WHERE j.charge_id = w.charge_id AND j.sequence = w.sequence AND j.dead_since IS NULL
+       AND EXISTS (SELECT {_EARLIER})
 """
 
 
-def load(cur: Cursor, keys: Sequence[WebhookKey]) -> list[Due | None]:
-    """The notifications of these keys; None for one that is due no more."""
-    cur.execute(_LOAD, columns(keys, ("charge_id", "sequence")))
+def begin(cur: Cursor, keys: Sequence[WebhookKey], *, lease_s: float) -> list[Due | None]:
+    """Begin an attempt at each of these, nobody else's for `lease_s`.
+
+    None for one that is due no more, that another node posts at this moment, or that has to wait
+    for an earlier event of its charge.
+    """
+    ordered = sorted(keys, key=lambda key: (key.charge_id, key.sequence))
+    values = columns(ordered, ("charge_id", "sequence"))
+    cur.execute(_BEGIN, values | {"lease_s": lease_s})
     found = {(row[0], row[1]): Due(*row) for row in cur.fetchall()}
+    behind = [
+        key for key in ordered if key.sequence > 1 and (key.charge_id, key.sequence) not in found
+    ]
+    if behind:
+        waiting = columns(behind, ("charge_id", "sequence"))
+        cur.execute(_STEP_BEHIND, waiting | {"behind_s": BEHIND_S_MAX})
     return [found.get((key.charge_id, key.sequence)) for key in keys]
 
 
-def claim(cur: Cursor, *, limit: int, lease_s: float) -> list[WebhookKey]:
-    """Take over notifications that are overdue, whoever had them."""
-    cur.execute(_CLAIM, {"limit": limit, "lease_s": lease_s})
+# From partner to partner along the index, and of each the oldest that are due: a partner with a
+# million of them costs no more than one with ten, and takes nobody's place.
+_CLAIM = """
+    WITH RECURSIVE t AS MATERIALIZED (SELECT business_now() AS now), partners AS (
+        (SELECT partner_id FROM webhook_job WHERE dead_since IS NULL
+          ORDER BY partner_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT j.partner_id FROM webhook_job j
+                 WHERE j.dead_since IS NULL AND j.partner_id > p.partner_id
+                 ORDER BY j.partner_id LIMIT 1)
+          FROM partners p WHERE p.partner_id IS NOT NULL
+    ), asked AS MATERIALIZED (
+        SELECT partner_id FROM partners
+         WHERE partner_id IS NOT NULL AND partner_id <> ALL(%(full)s::bigint[])
+         ORDER BY random()
+    ), share AS MATERIALIZED (
+        SELECT greatest(1, least(%(limit)s / greatest(count(*), 1), %(partner_max)s)) AS each
+          FROM asked
+    ), due AS MATERIALIZED (
+        SELECT j.charge_id, j.sequence
+          FROM asked a, LATERAL (
+            SELECT w.charge_id, w.sequence FROM webhook_job w
+             WHERE w.partner_id = a.partner_id AND w.dead_since IS NULL
+               AND w.run_at <= (SELECT now FROM t)
+               AND (w.busy_until IS NULL OR w.busy_until <= (SELECT now FROM t))
+             ORDER BY w.run_at LIMIT (SELECT each FROM share)
+             FOR UPDATE SKIP LOCKED) j
+         LIMIT %(limit)s
+    )
+    UPDATE webhook_job j SET run_at = (SELECT now FROM t) + make_interval(secs => %(lease_s)s)
+      FROM due WHERE j.charge_id = due.charge_id AND j.sequence = due.sequence
+ RETURNING j.charge_id, j.sequence, j.partner_id
+"""
+
+
+def claim(
+    cur: Cursor,
+    *,
+    limit: int,
+    lease_s: float,
+    partner_max: int = 1000,
+    full: Collection[int] = (),
+) -> list[WebhookKey]:
+    """Take over notifications that are overdue, whoever had them, the oldest of each partner.
+
+    None of the partners in `full`, and of each other one its share: at most `partner_max`.
+    """
+    values = {
+        "limit": limit,
+        "lease_s": lease_s,
+        "partner_max": partner_max,
+        "full": list(full),
+    }
+    cur.execute(_CLAIM, values)
     return [WebhookKey(*row) for row in cur.fetchall()]
 
+
+_PUT_OFF = """
+    UPDATE webhook_job j SET run_at = t.now + make_interval(secs => w.delay_s), busy_until = NULL
+      FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[], %(delay_s)s::float8[])
+           AS w(charge_id, sequence, delay_s),
+           (SELECT business_now() AS now) t
+     WHERE j.charge_id = w.charge_id AND j.sequence = w.sequence
+"""
 
 _RELEASE = """
     UPDATE webhook_job j SET run_at = business_now()
@@ -101,6 +189,8 @@ class Told(StrEnum):
     GONE = "gone"
     #: Tried for as long as is reasonable: kept for a person.
     DEAD = "dead"
+    #: Not tried after all, for want of room here: no attempt, and no fact.
+    PUT_OFF = "put_off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +213,38 @@ _INSERT = """
     ON CONFLICT DO NOTHING
 """
 
+# The token goes with the charge's last event that is due.
 _DONE = """
-    WITH gone AS (
-        DELETE FROM webhook_job j
-         USING unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence)
+    WITH w AS (
+        SELECT * FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id,
+                                                                                  sequence)
+    ), gone AS (
+        DELETE FROM webhook_job j USING w
          WHERE j.charge_id = w.charge_id AND j.sequence = w.sequence
         RETURNING j.charge_id
     )
-    DELETE FROM sink_token t USING gone WHERE t.charge_id = gone.charge_id
+    DELETE FROM sink_token t USING gone
+     WHERE t.charge_id = gone.charge_id
+       AND NOT EXISTS (SELECT FROM webhook_job j
+                        WHERE j.charge_id = t.charge_id
+                          AND NOT EXISTS (SELECT FROM w WHERE w.charge_id = j.charge_id
+                                                          AND w.sequence = j.sequence))
+"""
+
+# Those that waited behind it: nothing is known of how they will fare.
+_WAKE = """
+    UPDATE webhook_job j SET run_at = least(j.run_at, t.now)
+      FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence),
+           (SELECT business_now() AS now) t
+     WHERE j.charge_id = w.charge_id AND j.sequence > w.sequence AND j.dead_since IS NULL
+       AND j.attempts = 0 AND j.run_at > t.now
 """
 
 _AGAIN = """
     UPDATE webhook_job j
        SET attempts = w.attempt,
            run_at = t.now + make_interval(secs => w.delay_s),
+           busy_until = NULL,
            dead_since = CASE WHEN w.result = 'dead' THEN t.now END
       FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[], %(attempt)s::bigint[],
                   %(result)s::text[], %(delay_s)s::float8[])
@@ -150,11 +258,19 @@ def record(cur: Cursor, batch: Sequence[Delivery]) -> list[None]:
     """Record attempts and what follows them."""
     ordered = sorted(batch, key=lambda d: (d.charge_id, d.sequence))
     names = ("charge_id", "sequence", "attempt", "result")
-    cur.execute(_INSERT, columns(ordered, (*names, "detail")))
+    tried = [d for d in ordered if d.result is not Told.PUT_OFF]
+    if tried:
+        cur.execute(_INSERT, columns(tried, (*names, "detail")))
     done = [d for d in ordered if d.result in (Told.DELIVERED, Told.GONE)]
     if done:
         cur.execute(_DONE, columns(done, ("charge_id", "sequence")))
     again = [d for d in ordered if d.result in (Told.LATER, Told.DEAD)]
     if again:
         cur.execute(_AGAIN, columns(again, (*names, "delay_s")))
+    put_off = [d for d in ordered if d.result is Told.PUT_OFF]
+    if put_off:
+        cur.execute(_PUT_OFF, columns(put_off, ("charge_id", "sequence", "delay_s")))
+    over = [d for d in ordered if d.result in (Told.DELIVERED, Told.GONE, Told.DEAD)]
+    if over:
+        cur.execute(_WAKE, columns(over, ("charge_id", "sequence")))
     return [None for _ in batch]

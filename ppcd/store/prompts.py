@@ -227,7 +227,7 @@ _UNDELIVERABLE = (
     )"""
     + END
     + """
-    SELECT o.charge_id, w.sequence
+    SELECT o.charge_id, w.sequence, w.partner_id
       FROM ended_outcome o LEFT JOIN ended_webhook w USING (charge_id)
 """
 )
@@ -308,10 +308,7 @@ def _end(cur: Cursor, prompts: Sequence[tuple[int, int]], lease_s: float) -> dic
         _UNDELIVERABLE,
         {"key": keys, "charge_id": [charge_id for _, charge_id in prompts], "lease_s": lease_s},
     )
-    return {
-        row[0]: Ended(row[0], "undeliverable", webhook_key(row[0], row[1]))
-        for row in cur.fetchall()
-    }
+    return {row[0]: Ended(row[0], "undeliverable", webhook_key(*row)) for row in cur.fetchall()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,15 +91,25 @@ def partner_named(cur: Cursor, name: str) -> PartnerRow:
     return PartnerRow(*row)
 
 
-def set_webhook(cur: Cursor, *, partner_id: int, url: str | None, secret: bytes | None) -> None:
-    """Change where a partner is told, and its secret; the one before goes on signing too."""
+def set_webhook(cur: Cursor, *, partner_id: int, url: str | None) -> None:
+    """Change where a partner is told."""
     cur.execute("UPDATE partner SET webhook_url = %s WHERE partner_id = %s", (url, partner_id))
-    if secret is not None:
-        cur.execute(
-            """UPDATE partner SET webhook_secret_before = webhook_secret, webhook_secret = %s
-                WHERE partner_id = %s""",
-            (secret, partner_id),
-        )
+
+
+def rotate_webhook_secret(
+    cur: Cursor, *, partner_id: int, secret: bytes, overlap_s: float
+) -> datetime:
+    """Give a partner a new secret; the one before signs too until the time that is returned."""
+    row = cur.execute(
+        """UPDATE partner
+              SET webhook_secret_before = webhook_secret, webhook_secret = %s,
+                  webhook_secret_before_until = business_now() + make_interval(secs => %s::float8)
+            WHERE partner_id = %s RETURNING webhook_secret_before_until""",
+        (secret, overlap_s, partner_id),
+    ).fetchone()
+    assert row is not None
+    until: datetime = row[0]
+    return until
 
 
 def add_tariff(cur: Cursor, *, partner_id: int, tariff: TariffRow) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ppcd.charge.consequence import Effect
-from ppcd.store.rows import DebitJob, Evidence, NewReply, PromptKey, WebhookKey, webhook_key
+from ppcd.store.rows import DebitJob, Evidence, NewReply, PromptKey, WebhookKey
 from ppcd.store.session import single
 from ppcd.store.sql import END, Cursor, integers, nested, octets, texts
 
@@ -128,7 +128,7 @@ _SETTLED_BRIEFLY = (
 # Notifications come as rows of their own, without a reply_id: no join here either.
 _NOTIFIED = """
     UNION ALL
-    SELECT NULL, NULL, charge_id, sequence, NULL, NULL, NULL, NULL, NULL FROM ended_webhook
+    SELECT NULL, NULL, charge_id, partner_id, sequence, NULL, NULL, NULL, NULL FROM ended_webhook
 """
 
 _WITH_CLOCK = "WITH t AS MATERIALIZED (SELECT business_now() AS now), "
@@ -172,7 +172,11 @@ def confirm(
     first = _CONFIRM if lease_s > 0 else _CONFIRM_BRIEFLY
     cur.execute(_CONFIRM_AGAIN if repeat else first, values)
     rows = cur.fetchall()
-    webhooks = {row[2]: row[3] for row in rows if row[0] is None}
+    webhooks = {
+        row[2]: WebhookKey(row[2], row[4], row[3])
+        for row in rows
+        if row[0] is None and row[2] is not None
+    }
     settled: dict[int, Settled] = {}
     for reply_id, effect, charge_id, partner_id, *job, confirmed in rows:
         if confirmed is not None:
@@ -181,8 +185,7 @@ def confirm(
             debit = _debit_job(charge_id, partner_id, *job)
             settled[reply_id] = Settled(effect, charge_id, debit)
         elif reply_id is not None:
-            webhook = webhook_key(charge_id, webhooks.get(charge_id))
-            settled[reply_id] = Settled(effect, charge_id, webhook=webhook)
+            settled[reply_id] = Settled(effect, charge_id, webhook=webhooks.get(charge_id))
     return [settled.get(reply.reply_id) for reply in batch]
 
 

@@ -3,7 +3,7 @@
 Times are aware UTC. An MSISDN is an integer here (its E.164 digits); no row is to be logged whole.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -183,6 +183,8 @@ class WebhookKey:
 
     charge_id: int
     sequence: int
+    #: Whom it tells, so that partners don't wait for each other; no part of the key.
+    partner_id: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,6 @@ class Ended:
     limit: str | None = None
 
 
-def webhook_key(charge_id: int, sequence: int | None) -> WebhookKey | None:
+def webhook_key(charge_id: int, sequence: int | None, partner_id: int | None) -> WebhookKey | None:
     """The notification of a charge, if there is somewhere to tell it."""
-    return None if sequence is None else WebhookKey(charge_id, sequence)
+    return None if sequence is None else WebhookKey(charge_id, sequence, partner_id or 0)

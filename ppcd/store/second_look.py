@@ -13,7 +13,7 @@ from ppcd.charge.consequence import Effect, Situation, consequence
 from ppcd.charge.reading import Verdict
 from ppcd.charge.rules import State
 from ppcd.store.replies import INSERT_REPLY, Settled, evidence_columns, settled_before
-from ppcd.store.rows import NewReply, PromptKey, PromptNo, WebhookKey
+from ppcd.store.rows import NewReply, PromptKey, PromptNo, WebhookKey, webhook_key
 from ppcd.store.sql import END, Cursor, integers, lock_awaiting, texts
 
 _LOCK_HOLDS = """
@@ -54,7 +54,7 @@ _DECLINE = (
     )"""
     + END
     + """
-    SELECT o.charge_id, w.sequence
+    SELECT o.charge_id, w.sequence, w.partner_id
       FROM ended_outcome o LEFT JOIN ended_webhook w USING (charge_id)
 """
 )
@@ -297,10 +297,10 @@ class _Work:
                 "lease_s": self._lease_s,
             },
         )
-        ended: dict[int, int | None] = dict(self._cur.fetchall())
+        ended = {row[0]: webhook_key(*row) for row in self._cur.fetchall()}
         webhooks = {}
         for reply in used_up:
             charge_id = self._charges[reply.reply_id]
-            if charge_id is not None and (sequence := ended[charge_id]) is not None:
-                webhooks[reply.reply_id] = WebhookKey(charge_id, sequence)
+            if charge_id is not None and (webhook := ended[charge_id]) is not None:
+                webhooks[reply.reply_id] = webhook
         return webhooks

@@ -27,8 +27,8 @@ def lock_awaiting(cur: Cursor, keys: Sequence[int]) -> None:
 
 #: What ends a charge, appended to a statement whose CTE `ended` gives charge_id, state, reason and
 #: billing_reference. Its work row must have been deleted in the same statement: whoever deletes it
-#: decides. Gives `ended_webhook` (charge_id, sequence) for those that have somewhere to be told.
-#: Wants %(lease_s)s.
+#: decides. Gives `ended_webhook` (charge_id, sequence, partner_id) for those that have somewhere to
+#: be told. Wants %(lease_s)s.
 END = """
 , ended_outcome AS (
     INSERT INTO outcome (charge_id, state, reason, billing_reference, decided_at)
@@ -47,7 +47,7 @@ END = """
     SELECT n.charge_id, n.sequence, c.partner_id, n.made_at,
            n.made_at + make_interval(secs => %(lease_s)s)
       FROM ended_notification n JOIN charge c ON c.charge_id = n.charge_id
-    RETURNING charge_id, sequence
+    RETURNING charge_id, sequence, partner_id
 )"""
 
 

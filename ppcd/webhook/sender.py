@@ -7,14 +7,15 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ppcd.flow.ports import Delivered, Event, Gone, TryLater
-from ppcd.http.client import Answer, Client, ClientTls, NoAnswer, NotSent, Resolve
+from ppcd.flow.ports import Delivered, Event, Gone, NotTried, TryLater
+from ppcd.http.client import Answer, Client, ClientTls, NoAnswer, NoRoom, NotSent, Resolve
 from ppcd.webhook.guard import Refused
 from ppcd.webhook.settings import WebhookSettings
 from ppcd.webhook.signature import signature
 
-#: More than these wait for no host's connections: a partner that hangs must not hold the workers.
-_WAITING_PER_HOST_MAX: Final = 16
+#: More than these don't wait for a host's connections: they are put off. Of one partner fewer are
+#: run at once, so this is for hosts that several partners share.
+_WAITING_PER_HOST_MAX: Final = 64
 _CONNECT_TIMEOUT_S: Final = 5.0
 _ANSWER_SIZE_MAX: Final = 65_536
 #: A partner can't put an event off for longer than the longest pause we make ourselves.
@@ -49,7 +50,7 @@ class Sender:
         self._guarded = Client(reactor, address_allowed=self._guard.address_allowed, **shared)
         self._exempt = Client(reactor, **shared)
 
-    async def deliver(self, event: Event) -> Delivered | TryLater | Gone:
+    async def deliver(self, event: Event) -> Delivered | TryLater | NotTried | Gone:
         """One attempt."""
         try:
             url = self._guard.check_url(event.url)
@@ -60,9 +61,12 @@ class Sender:
                 headers=self._headers(event),
                 body=event.body,
                 timeout_s=self._settings.timeout_s,
+                wait_s=self._settings.timeout_s,
                 connect_timeout_s=min(_CONNECT_TIMEOUT_S, self._settings.timeout_s),
                 answer_size_max=_ANSWER_SIZE_MAX,
             )
+        except NoRoom as exc:
+            return NotTried(str(exc))
         except (Refused, NotSent) as exc:
             return TryLater(None, f"not sent: {exc}")
         except NoAnswer as exc:

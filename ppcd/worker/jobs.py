@@ -5,7 +5,6 @@ database when its lease is over. What does not fit into the queue is given back 
 so that a backlog of millions lives in the database and not here.
 """
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -16,6 +15,7 @@ from twisted.logger import Logger
 from ppcd.flow.background import background
 from ppcd.metrics import Metrics
 from ppcd.store.failures import StoreError
+from ppcd.worker.queue import Queue
 from ppcd.worker.ticks import level_of
 
 J = TypeVar("J")
@@ -57,7 +57,8 @@ class Jobs(Generic[J]):
     `key` names a job: one that is queued or running is not taken a second time. `poll_s` is how
     often overdue work is looked for. `closed` says that no job of this kind may be run now (the
     stop button); `held` says so of one job, and `hold` puts it off. `pace` sets lower limits than
-    `running_max` and `queue_max`, as it goes.
+    `running_max` and `queue_max`, as it goes. `queue`, of that size, says who takes turns; without
+    one, jobs are begun in the order in which they came.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Jobs(Generic[J]):
         held: Callable[[J], bool] = lambda job: False,
         hold: Callable[[J], Awaitable[None]] | None = None,
         pace: Pace | None = None,
+        queue: Queue[J] | None = None,
     ) -> None:
         self.kind = kind
         self._step = step
@@ -89,7 +91,7 @@ class Jobs(Generic[J]):
         self._hold = hold
         self._pace = pace
         self._pacing: IDelayedCall | None = None
-        self._queue: deque[J] = deque()
+        self._queue = Queue[J](size_max=queue_max) if queue is None else queue
         self._taken: set[Hashable] = set()
         self._surplus: list[J] = []
         self._running = 0
@@ -130,11 +132,10 @@ class Jobs(Generic[J]):
             key = self._key(job)
             if key in self._taken:
                 continue
-            if self._stopping or len(self._queue) >= room:
+            if self._stopping or len(self._queue) >= room or not self._queue.put(job):
                 self._surplus.append(job)
                 continue
             self._taken.add(key)
-            self._queue.append(job)
         if self._surplus:
             surplus, self._surplus = self._surplus, []
             background("give back surplus jobs", self._give_back(surplus), self._metrics)
@@ -157,8 +158,7 @@ class Jobs(Generic[J]):
         return idle
 
     def _empty(self) -> None:
-        left = list(self._queue)
-        self._queue.clear()
+        left = self._queue.empty()
         self._taken.difference_update(map(self._key, left))
         if left:
             background("give back queued jobs", self._give_back(left), self._metrics)
@@ -170,7 +170,9 @@ class Jobs(Generic[J]):
         if self._closed():
             self._empty()
         while self._queue and not self._stopping and self._may_begin():
-            job = self._queue.popleft()
+            job = self._queue.take()
+            if job is None:
+                break  # those that wait are for lanes that have their share
             self._running += 1
             background(f"run a {self.kind} job", self._run(job), self._metrics)
         self._pumping = False
@@ -211,6 +213,7 @@ class Jobs(Generic[J]):
             log.warn("a {kind} job is left for later: {why}", kind=self.kind, why=str(exc))
         finally:
             self._running -= 1
+            self._queue.done(job)
             self._taken.discard(self._key(job))
             self._next()
 

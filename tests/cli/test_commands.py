@@ -98,12 +98,16 @@ def test_a_rotated_webhook_secret_leaves_the_old_one_signing(run: Run, database:
     code, out, _ = run("partner", "set-webhook", "gamex", "https://shop.example/hook")
     assert (code, "https://shop.example/hook" in out) == (0, True)
     before = query(database, "SELECT webhook_secret FROM partner")
-    code, out, _ = run(
-        *("partner", "set-webhook", "gamex", "https://shop.example/hook"),
-        *("--rotate-secret", "--json"),
-    )
+    code, out, _ = run("partner", "rotate-secret", "gamex", "--overlap-days", "2", "--json")
     assert json.loads(out)["webhook_secret"].startswith("whsec_")
     assert query(database, "SELECT webhook_secret_before FROM partner") == before
+    left = "SELECT extract(epoch FROM webhook_secret_before_until - business_now()) FROM partner"
+    assert 2 * 86400 - 60 < query(database, left)[0][0] <= 2 * 86400
+    code, out, _ = run("partner", "rotate-secret", "gamex", "--overlap-days", "0")
+    assert "signs nothing from now on" in out
+    assert run("partner", "rotate-secret", "gamex")[1].count("as well until 20") == 1
+    assert run("partner", "rotate-secret", "gamex", "--overlap-days", "400")[0] == 2
+    assert run("partner", "rotate-secret", "nobody")[0] == 1
 
 
 def test_a_tariff_is_an_amount_that_the_currency_can_be_paid_in(run: Run) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ppcd.charge.rules import State
-from ppcd.cli.debits import person_of
+from ppcd.cli.person import person_of
 from tests.builders import Store, connections
 from tests.cli.test_commands import Run, a_runner
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from ppcd.charge.rules import State
 from ppcd.flow.notify import GIVE_UP_S
-from ppcd.flow.ports import Delivered, Gone, TryLater
+from ppcd.flow.ports import Delivered, Gone, NotTried, TryLater
 from ppcd.store.rows import ChargeRow, WebhookKey
 from tests.conftest import Criticals
 from tests.flow.world import World, now
@@ -122,6 +122,33 @@ def test_what_was_told_by_another_node_is_not_told_again(world: World) -> None:
     now(world.notifications.run(key))
     assert len(world.notifier.events) == 1
     assert world.state(charge) is State.DECLINED
+
+
+def test_an_event_without_room_is_put_off_and_no_attempt(world: World) -> None:
+    charge = declined(world)
+    world.notifier.answers.append(NotTried("all connections are taken"))
+    world.pump()
+    assert results(world, charge) == []
+    world.pass_(4)
+    assert results(world, charge) == ["delivered"]
+    assert world.counted("webhooks", "put_off") == 1
+    assert world.counted("webhooks", "delivered") == 1
+
+
+def test_an_event_in_two_hands_is_posted_by_one(world: World) -> None:
+    """As it is when nobody could lease it: the other's attempt is under way."""
+    charge = declined(world)
+    [key] = world.offers.notified
+    posted: list[str] = []
+
+    def meanwhile(event: object) -> None:
+        posted.append("this node")
+        now(world.notifications.run(key))
+
+    world.notifier.on_event = meanwhile
+    world.pump()
+    assert posted == ["this node"]
+    assert results(world, charge) == ["delivered"]
 
 
 def test_jobs_can_be_given_back(world: World) -> None:

@@ -72,8 +72,8 @@ billing:
         reasons: {barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
 charges: {lifetime_s: $lifetime_s, debit_start_s: $debit_start_s}
 limits: $limits
-partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: ["127.0.0.1"]}
-webhooks: {http_hosts: ["127.0.0.1"], timeout_s: 3}
+partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: $sink_hosts}
+webhooks: {http_hosts: $sink_hosts, timeout_s: 3}
 operations: {listen: "127.0.0.1:$operations_port", socket: $socket}
 $more
 """)
@@ -243,6 +243,7 @@ class World:
         debit_start_s: int = 120,
         billing_timeout_s: float = 2,
         limits: str = NO_LIMITS,
+        sink_hosts: str = '["127.0.0.1"]',
         more: str = "",
         node_program: list[str] | None = None,
     ) -> None:
@@ -254,6 +255,7 @@ class World:
             "debit_start_s": debit_start_s,
             "billing_timeout_s": billing_timeout_s,
             "limits": limits,
+            "sink_hosts": sink_hosts,
             "more": more,
         }
         self.smpp_port, self.smsc_port, self.billing_port = (free_port() for _ in range(3))

@@ -23,14 +23,18 @@ def test_a_name_is_taken_once(store: Store) -> None:
         store.a_partner(store.partner)
 
 
-def test_a_webhooks_address_changes_with_or_without_its_secret(store: Store) -> None:
-    store.run(
-        registers.set_webhook, partner_id=store.partner_id, url="https://x.example/", secret=None
-    )
+def test_a_webhooks_address_and_secret_change_apart(store: Store) -> None:
+    store.run(registers.set_webhook, partner_id=store.partner_id, url="https://x.example/")
     secrets = "SELECT webhook_url, webhook_secret, webhook_secret_before FROM partner"
     secrets += " WHERE partner_id = %s"
     assert store.query(secrets, store.partner_id) == [("https://x.example/", b"secret", None)]
-    store.run(registers.set_webhook, partner_id=store.partner_id, url=None, secret=b"two")
+    store.run(registers.set_webhook, partner_id=store.partner_id, url=None)
+    store.run(
+        registers.rotate_webhook_secret,
+        partner_id=store.partner_id,
+        secret=b"two",
+        overlap_s=60,
+    )
     assert store.query(secrets, store.partner_id) == [(None, b"two", b"secret")]
 
 

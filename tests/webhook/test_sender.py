@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from ppcd.flow.ports import Delivered, Event, Gone, Notifier, TryLater
+from ppcd.flow.ports import Delivered, Event, Gone, Notifier, NotTried, TryLater
 from ppcd.webhook.sender import Sender
 from ppcd.webhook.settings import WebhookSettings
 
@@ -168,15 +168,29 @@ def test_an_endless_answer_is_cut(world: _World) -> None:
 
 
 def test_a_partner_that_hangs_holds_four_connections_and_slows_nobody_else(world: _World) -> None:
-    results = [world.deliver() for _ in range(30)]
+    results = [world.deliver() for _ in range(4)]
+    peers = [factory.buildProtocol(None) for _, _, factory, *_ in world.reactor.tcpClients]
+    for peer in peers:
+        peer.makeConnection(_Transport())
+    world.reactor.advance(1)
+    results += [world.deliver() for _ in range(76)]
     assert len(world.reactor.tcpClients) == 4
-    # Beyond a short queue they are put off at once instead of holding workers.
-    assert sum(bool(result) for result in results) == 30 - 4 - 16
+    # Beyond a short queue they are put off at once instead of holding workers: no attempts.
+    assert sum(bool(result) for result in results) == 80 - 4 - 64
+    assert results[-1] == [NotTried("too many requests wait for a connection")]
     other = world.deliver(url="http://other.test/hook")
     world.accepts()
     world.answers(200)
     assert other == [Delivered(200)]
-    world.reactor.advance(10)
+    world.reactor.advance(9)
+    assert results[:4] == [[TryLater(None, "no answer: timeout waiting for the answer")]] * 4
+    for peer in peers:
+        peer.connectionLost(Failure(ConnectionDone()))
+    world.reactor.advance(1)
+    # Who got no turn has not been tried; who got one now has as much time as the first had.
+    assert results[8:68] == [[NotTried("timeout waiting for a free connection")]] * 60
+    assert results[4:8] == [[]] * 4
+    world.reactor.advance(9)
     assert all(results)
 
 

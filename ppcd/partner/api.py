@@ -1,19 +1,17 @@
-"""The operations, and the envelope around each: correlator, key, errors.
+"""CAMARA's operations: from a request to `flow` and back to an answer.
 
-Every answer passes through the envelope, also those to requests that no handler saw.
+Who asks, and whether they may, is the envelope's; every answer passes through it.
 """
 
 import re
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
-from math import ceil
 from typing import Any, Final, TypeVar, assert_never
 
 from pydantic import BaseModel
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from ppcd.charge.money import Money, to_decimal_text
 from ppcd.charge.rules import State
@@ -23,42 +21,25 @@ from ppcd.http.messages import JSON_TYPE, Request, Response
 from ppcd.http.router import Handler, Router
 from ppcd.http.server import Limits
 from ppcd.partner import json_text
-from ppcd.partner.clients import client_address
-from ppcd.partner.errors import BY_STATUS, ApiError, Problem
+from ppcd.partner.envelope import Call, Envelope
+from ppcd.partner.errors import ApiError, Problem, retry_after
 from ppcd.partner.listing import list_answer, list_wanted
 from ppcd.partner.payments import order_of, payment_body, resource_url
 from ppcd.partner.scopes import Scope
 from ppcd.partner.settings import PartnerApiSettings
-from ppcd.partner.shares import Shares
 from ppcd.partner.wire import CancelPayment, CreatePayment, language_wanted, read
-from ppcd.store.failures import StoreError
 from ppcd.store.limits import Limit, OverLimit
 from ppcd.store.subscribers import Spared, Why
 
 __all__ = ["PartnerApi"]
 
-_log = Logger(namespace="ppcd.partner")
-
-_CORRELATOR: Final = re.compile(rb"[a-zA-Z0-9_:;./<>{}-]{1,256}")
-_BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]{1,512}=*)")
 _PAYMENT_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 _CHARGE_ID_MAX: Final = 2**63 - 1
 _WAIT: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
-_NO_STORE: Final = (b"Cache-Control", b"no-store")
-_RETRY_AFTER_S: Final = 1.0
 #: What `?wait=` may take beyond the wait itself.
 _WAIT_MARGIN_S: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A request whose partner is known."""
-
-    request: Request
-    partner: flow.Partner
-
-
-_Operation = Callable[[_Call], Coroutine[Any, Any, Response]]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -74,17 +55,10 @@ class PartnerApi:
         clock: IReactorTime,
         new_correlator: Callable[[], str],
     ) -> None:
-        """`new_correlator` makes an x-correlator for a request that brought none."""
         self._requests = requests
         self._listings = listings
         self._settings = settings
-        self._trusted = frozenset(settings.trusted_proxies)
-        self._new_correlator = new_correlator
-        self._shares = Shares(
-            clock,
-            requests_per_s=settings.requests_per_s_max,
-            waiting_max=settings.waits_per_partner_max,
-        )
+        self.envelope = Envelope(requests, settings, clock=clock, new_correlator=new_correlator)
 
     # -- for whoever builds the site
 
@@ -98,7 +72,9 @@ class PartnerApi:
             ("GET", "/payments/{paymentId}", self._retrieve, Scope.READ, waiting_s),
             ("POST", "/payments/{paymentId}/cancel", self._cancel, Scope.WRITE, deadline_s),
         ):
-            router.add(method, base + path, self._enveloped(operation, scope), deadline_s=seconds)
+            router.add(
+                method, base + path, self.envelope.keyed(operation, scope), deadline_s=seconds
+            )
         router.add("GET", "/openapi/carrier-billing.yaml", _contract)
 
     def for_partner(
@@ -108,10 +84,10 @@ class PartnerApi:
         rooms offer leads to charges, so a key must be allowed to create them.
         """
 
-        async def call(given: _Call) -> Response:
+        async def call(given: Call) -> Response:
             return await operation(given.partner, given.request)
 
-        return self._enveloped(call, Scope.CREATE)
+        return self.envelope.keyed(call, Scope.CREATE)
 
     def taking(
         self,
@@ -120,18 +96,15 @@ class PartnerApi:
     ) -> Handler:
         """As `for_partner`, for an operation on a body, read and checked as that model."""
 
-        async def call(given: _Call) -> Response:
+        async def call(given: Call) -> Response:
             wanted = read(model, _body(given.request))
             return await operation(given.partner, given.request, wanted)
 
-        return self._enveloped(call, Scope.CREATE)
+        return self.envelope.keyed(call, Scope.CREATE)
 
     def error(self, status: int, request: Request | None) -> Response:
         """The answer to what no handler saw, or what broke in one."""
-        problem = BY_STATUS.get(status, Problem.INTERNAL)
-        answer = problem.answer(headers=_retry_after() if status == 503 else ())
-        given = None if request is None else request.header(b"x-correlator")
-        return self._close(answer, self._correlator(given))
+        return self.envelope.error(status, request)
 
     @property
     def limits(self) -> Limits:
@@ -145,71 +118,12 @@ class PartnerApi:
             body_size_max=settings.body_size_max,
             connections_max=settings.connections_max,
             connections_per_address_max=settings.connections_per_address_max,
-            trusted_addresses=self._trusted,
+            trusted_addresses=self.envelope.trusted,
         )
-
-    # -- the envelope
-
-    def _enveloped(self, operation: _Operation, scope: Scope) -> Callable[[Request], Any]:
-        async def handle(request: Request) -> Response:
-            given = request.header_values(b"x-correlator")
-            correlator = self._correlator(given[0] if len(given) == 1 else None)
-            partner = None
-            try:
-                if len(given) > 1 or (given and given[0] and not _CORRELATOR.fullmatch(given[0])):
-                    raise ApiError(Problem.INVALID_ARGUMENT, "x-correlator is malformed")
-                partner = await self._authenticate(request)
-                retry_after_s = self._shares.take(partner.partner_id)
-                if retry_after_s > 0:
-                    raise ApiError(Problem.TOO_MANY_REQUESTS, headers=_retry_after(retry_after_s))
-                if partner.scopes is not None and scope not in partner.scopes:
-                    raise ApiError(Problem.PERMISSION_DENIED)
-                answer = await operation(_Call(request, partner))
-            except ApiError as error:
-                answer = error.answer()
-            except StoreError as error:
-                # Nothing is known to have happened; the same request again is harmless.
-                _log.warn("the store is not there for a request: {error}", error=error)
-                answer = Problem.UNAVAILABLE.answer(headers=_retry_after())
-            notes = {} if partner is None else {"partner": partner.name}
-            return self._close(answer, correlator, notes)
-
-        return handle
-
-    def _correlator(self, given: bytes | None) -> bytes:
-        """The request's own, if it is well formed: it is echoed and logged."""
-        if given is not None and _CORRELATOR.fullmatch(given):
-            return given
-        return self._new_correlator().encode("ascii")
-
-    @staticmethod
-    def _close(
-        answer: Response, correlator: bytes, notes: Mapping[str, str] | None = None
-    ) -> Response:
-        headers = [*answer.headers, (b"x-correlator", correlator), _NO_STORE]
-        notes = {"correlator": correlator.decode("ascii"), **(notes or {})}
-        return replace(answer, headers=headers, notes=notes)
-
-    async def _authenticate(self, request: Request) -> flow.Partner:
-        given = request.header(b"authorization")
-        if given is None:
-            raise ApiError(
-                Problem.UNAUTHENTICATED, headers=[(b"WWW-Authenticate", b'Bearer realm="ppcd"')]
-            )
-        key = _BEARER.fullmatch(given)
-        partner = None
-        if key is not None:
-            partner = await self._requests.authenticate(
-                key[1].decode("ascii"), address=client_address(request, self._trusted)
-            )
-        if partner is None:
-            challenge = b'Bearer realm="ppcd", error="invalid_token"'
-            raise ApiError(Problem.UNAUTHENTICATED, headers=[(b"WWW-Authenticate", challenge)])
-        return partner
 
     # -- the operations
 
-    async def _create(self, call: _Call) -> Response:
+    async def _create(self, call: Call) -> Response:
         document = _body(call.request)
         order = order_of(
             read(CreatePayment, document),
@@ -258,7 +172,7 @@ class PartnerApi:
             case flow.NotServed():
                 raise ApiError(Problem.IDENTIFIER_NOT_FOUND)
             case flow.Busy(retry_after_s):
-                raise ApiError(Problem.UNAVAILABLE, headers=_retry_after(retry_after_s))
+                raise ApiError(Problem.UNAVAILABLE, headers=retry_after(retry_after_s))
             case other:
                 assert_never(other)
 
@@ -267,11 +181,11 @@ class PartnerApi:
         body = payment_body(charge, self._settings)
         return Response(201, [JSON_TYPE, (b"Location", location)], body)
 
-    async def _retrieve(self, call: _Call) -> Response:
+    async def _retrieve(self, call: Call) -> Response:
         charge_id = _charge_id(call.request)
         wait_s = min(_wait(call.request), self._settings.wait_s_max)
         if wait_s > 0:
-            with self._shares.waiting(call.partner.partner_id) as may_wait:
+            with self.envelope.shares.waiting(call.partner.partner_id) as may_wait:
                 charge = await self._requests.get(
                     call.partner, charge_id, wait_s if may_wait else 0
                 )
@@ -281,7 +195,7 @@ class PartnerApi:
             raise ApiError(Problem.NOT_FOUND)
         return Response(200, [JSON_TYPE], payment_body(charge, self._settings))
 
-    async def _list(self, call: _Call) -> Response:
+    async def _list(self, call: Call) -> Response:
         wanted = list_wanted(call.request)
         page = await self._listings.find(
             call.partner,
@@ -294,7 +208,7 @@ class PartnerApi:
             raise ApiError(Problem.TOO_MANY_MATCHING_RECORDS)
         return list_answer(page, wanted, self._settings)
 
-    async def _cancel(self, call: _Call) -> Response:
+    async def _cancel(self, call: Call) -> Response:
         """Ends what nobody has answered. A reply that was faster wins, and the partner is told."""
         charge_id = _charge_id(call.request)
         wanted = read(CancelPayment, _body(call.request))
@@ -329,7 +243,7 @@ def _refusal(spared: Spared) -> ApiError:
             return ApiError(Problem.ANOTHER_SESSION)
         case Why.HOUR | Why.DAY:
             message = "This subscriber was asked too often of late."
-            headers = _retry_after(spared.retry_after_s)
+            headers = retry_after(spared.retry_after_s)
             return ApiError(Problem.TOO_MANY_REQUESTS, message, headers=headers)
         case other:
             assert_never(other)
@@ -350,10 +264,6 @@ def _over(limit: Limit) -> ApiError:
             return ApiError(Problem.USER_AMOUNT_THRESHOLD_OVERPASSED, message)
         case other:
             assert_never(other)
-
-
-def _retry_after(seconds: float = _RETRY_AFTER_S) -> list[tuple[bytes, bytes]]:
-    return [(b"Retry-After", b"%d" % max(1, ceil(seconds)))]
 
 
 def _body(request: Request) -> dict[str, Any]:

@@ -5,6 +5,7 @@ it leaves open, are documented in the contract as served.
 """
 
 from enum import Enum
+from math import ceil
 from typing import Final
 
 from ppcd.http.messages import Headers, Response, json_response
@@ -111,6 +112,11 @@ class ApiError(Exception):
 
     def answer(self) -> Response:
         return self.problem.answer(message=self.message, headers=self.headers)
+
+
+def retry_after(seconds: float = 1.0) -> Headers:
+    """The header that says when to come again."""
+    return [(b"Retry-After", b"%d" % max(1, ceil(seconds)))]
 
 
 #: For what never reached a handler.

@@ -20,7 +20,7 @@ class PaceSettings(Section):
         default=None,
         ge=1,
         le=20_000,
-        description="Debits under way at once; left out, twice as many as can be sent at once "
+        description="Debits under way at once; left out, four times as many as can be sent at once "
         "(connections, or unanswered requests).",
     )
     rate_max: float | None = Field(
@@ -58,7 +58,7 @@ class PaceSettings(Section):
     def rules(self, at_once: int) -> PaceRules:
         """With what the kind can send at once."""
         return PaceRules(
-            running_max=self.running_max or 2 * at_once,
+            running_max=self.running_max or 4 * at_once,
             rate_max=self.rate_max,
             failures_max=self.failures_max,
             pause_first_s=self.pause_first_s,

@@ -70,8 +70,12 @@ class Debits:
         metrics: Metrics,
         jitter: Callable[[], float],
         sum_limits: Callable[[], SumLimits] = lambda: NO_SUM_LIMITS,
+        gather_s: float = 0.0,
     ) -> None:
-        """`jitter` gives 0..1: a billing system that comes back is not met by all at once."""
+        """`jitter` gives 0..1: a billing system that comes back is not met by all at once.
+
+        Intents and results are committed every `gather_s` when there are many.
+        """
         self._sum_limits = sum_limits
         self._lanes = lanes
         self._adapters = adapters
@@ -88,9 +92,14 @@ class Debits:
             size_max=500,
             key=lambda i: i.charge_id,
             retry_unknown=True,
+            gather_s=gather_s,
         )
         self._record: Batcher[Result, Ended | None] = Batcher(
-            lanes, partial(debits.record, lease_s=LEASE_S), size_max=500, key=lambda r: r.charge_id
+            lanes,
+            partial(debits.record, lease_s=LEASE_S),
+            size_max=500,
+            key=lambda r: r.charge_id,
+            gather_s=gather_s,
         )
 
     def _begin_all(
@@ -216,8 +225,10 @@ class Debits:
             pace.answered()
         elif not isinstance(answer, NotSent):
             pace.failed(order.charge_id)
-        elif self._clock.seconds() <= send_by:  # later, it is we who were slow
+        elif self._clock.seconds() <= send_by:
             pace.failed(order.charge_id, retry_after_s=answer.retry_after_s)
+        else:  # it is we who were slow
+            pace.crowded()
 
     async def _ask(
         self, adapter: Adapter, order: DebitOrder, *, query: bool, send_by: float

@@ -128,6 +128,10 @@ class Pace:
         if not self.is_open and len(self._failed) >= needed:
             self._open(retry_after_s)
 
+    def crowded(self) -> None:
+        """A debit waited in vain for its turn to be sent: more are under way than billing takes."""
+        self._limit = max(1, self._limit * 3 // 4)
+
     def _open(self, retry_after_s: float | None) -> None:
         rules = self._rules
         pause_s = min(rules.pause_max_s, rules.pause_first_s * 2.0 ** min(self._openings, 20))

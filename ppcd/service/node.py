@@ -45,6 +45,8 @@ log = Logger(namespace="ppcd.service")
 
 #: Lanes that confirm replies, beside the configured ones: two more only work when replies crowd.
 CONFIRMING_LANES: Final = 3
+#: A debit takes so much longer at most, twice, for commits that cost many debits less.
+GATHER_S: Final = 0.02
 #: How often a missing database is tried.
 STORE_RETRY_S: Final = 2.0
 #: A stop takes no longer than 25 s in all, whatever hangs: for what is in flight, and for each of
@@ -182,6 +184,7 @@ class Node:
             metrics=metrics,
             jitter=world.random.random,
             sum_limits=lambda: in_force.charge_rules.sum_limits,
+            gather_s=GATHER_S,
         )
 
     def _wire_partners(

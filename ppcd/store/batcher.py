@@ -1,4 +1,4 @@
-"""Natural group commit: what arrives while a batch commits is the next batch. No timers.
+"""Natural group commit: what arrives while a batch commits is the next batch. No timers by default.
 
 Owns who goes together and who waits for whom. Refuses to know what the items are and what is done
 with them. In the reactor's thread; nothing here costs anything per item unless a `key` is given.
@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Concatenate, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -151,6 +152,9 @@ class Batcher(Generic[T, R]):
     A batch leaves as soon as nothing is in flight; a second and third lane, up to `lanes_max`, are
     used only while `second_lane_threshold` items wait: bigger batches cost less than more of them.
     With `key`, items of one key never share a batch and go in the order of their arrival.
+    With `gather_s`, batches that are not full leave at least so far apart: where items come one by
+    one and nobody waits for milliseconds, fewer and larger batches cost less. The first leaves at
+    once.
     With `retry_unknown`, a batch whose outcome is unknown is run again, as
     `transaction(cursor, items, repeat=True)`, until it is known; its items wait that long.
     """
@@ -166,6 +170,7 @@ class Batcher(Generic[T, R]):
         waiting_max: int = 20_000,
         key: Callable[[T], Hashable] | None = None,
         retry_unknown: bool = False,
+        gather_s: float = 0.0,
     ) -> None:
         assert size_max > 0
         assert lanes_max > 0
@@ -176,6 +181,9 @@ class Batcher(Generic[T, R]):
         self._second_lane_threshold = second_lane_threshold
         self._waiting_max = waiting_max
         self._retry_unknown = retry_unknown
+        self._gather_s = gather_s
+        self._leaves_at = 0.0
+        self._gathering: IDelayedCall | None = None
         self._line: _Line[T, R] = _Line() if key is None else _KeyedLine(key)
         self._closing = False
         self._idle: list[Deferred[None]] = []
@@ -209,11 +217,16 @@ class Batcher(Generic[T, R]):
     def close(self) -> Deferred[None]:
         """Take no more; what is unknown stays unknown. Fires when all have their answer."""
         self._closing = True
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathered()
         return self.drained()
 
     def _start(self) -> None:
         while self.in_flight < self._lanes_max and self.waiting:
             if self.in_flight and self.waiting < self._second_lane_threshold:
+                return
+            if self._gather_s and self._gathers():
                 return
             batch = self._line.take(self._size_max)
             if not batch:
@@ -222,6 +235,21 @@ class Batcher(Generic[T, R]):
             self.waiting -= len(flight.items)
             self.in_flight += 1
             self._run(flight)
+
+    def _gathers(self) -> bool:
+        """Whether the next batch is still to grow; if so, it leaves by a timer."""
+        now = self._lanes.reactor.seconds()
+        left_s = self._leaves_at - now
+        if left_s > 0 and self.waiting < self._size_max and not self._closing:
+            if self._gathering is None:
+                self._gathering = self._lanes.reactor.callLater(left_s, self._gathered)
+            return True
+        self._leaves_at = now + self._gather_s
+        return False
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._start()
 
     def _run(self, flight: "_Flight[T, R]") -> None:
         # The keyword only in repeats: a transaction that is never repeated need not take it.

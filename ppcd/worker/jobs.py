@@ -6,7 +6,7 @@ so that a backlog of millions lives in the database and not here.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -21,6 +21,9 @@ from ppcd.worker.ticks import level_of
 J = TypeVar("J")
 
 log = Logger(namespace="ppcd.worker")
+
+#: Jobs are given back at most so often, together.
+RETURN_S: Final = 0.1
 
 
 class Step(Protocol[J]):
@@ -94,6 +97,8 @@ class Jobs(Generic[J]):
         self._queue = Queue[J](size_max=queue_max) if queue is None else queue
         self._taken: set[Hashable] = set()
         self._surplus: list[J] = []
+        self._next_return_at = 0.0
+        self._returning: IDelayedCall | None = None
         self._running = 0
         self._pumping = False
         self._polling = False
@@ -136,9 +141,7 @@ class Jobs(Generic[J]):
                 self._surplus.append(job)
                 continue
             self._taken.add(key)
-        if self._surplus:
-            surplus, self._surplus = self._surplus, []
-            background("give back surplus jobs", self._give_back(surplus), self._metrics)
+        self._give_surplus_back()
         self._pump()
 
     def stop(self) -> Deferred[None]:
@@ -147,9 +150,10 @@ class Jobs(Generic[J]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._pacing is not None:
-            self._pacing.cancel()
-            self._pacing = None
+        for timer in (self._pacing, self._returning):
+            if timer is not None:
+                timer.cancel()
+        self._pacing = self._returning = None
         self._empty()
         if self._running == 0:
             return succeed(None)
@@ -160,8 +164,26 @@ class Jobs(Generic[J]):
     def _empty(self) -> None:
         left = self._queue.empty()
         self._taken.difference_update(map(self._key, left))
-        if left:
-            background("give back queued jobs", self._give_back(left), self._metrics)
+        self._surplus += left
+        self._give_surplus_back()
+
+    def _give_surplus_back(self) -> None:
+        """Now, or together with what follows: they come one by one when nothing may be begun."""
+        if not self._surplus:
+            return
+        now = self._clock.seconds()
+        if now < self._next_return_at and not self._stopping:
+            if self._returning is None:
+                wait_s = self._next_return_at - now
+                self._returning = self._clock.callLater(wait_s, self._return_in_time)
+            return
+        self._next_return_at = now + RETURN_S
+        surplus, self._surplus = self._surplus, []
+        background("give back jobs", self._give_back(surplus), self._metrics)
+
+    def _return_in_time(self) -> None:
+        self._returning = None
+        self._give_surplus_back()
 
     def _pump(self) -> None:
         if self._pumping:

@@ -17,7 +17,7 @@ NAMES = {
     "growth": "confirmations with 10 k, 1 M and 10 M charges waiting, and a sustained minute",
     "chain": "a charge from HTTP request to webhook: charges a second, and where the time goes",
     "nodes": "two nodes on one database against one",
-    "debits": "debits and webhooks over HTTP",
+    "debits": "debits at each kind of billing, beside a bare client; and a million that wait",
     "api": "the partners' API",
     "pages": "the payment page",
 }

@@ -53,17 +53,7 @@ routes:
     billing: main
 billing:
   main:
-    url: {billing}/billing/debits
-    query_url: {billing}/billing/debits/{{key}}
-    timeout_s: 5
-    connections_max: {connections}
-    abilities: {{idempotent: true, queryable: true, stores_refusals: true, quiet_period_s: 10}}
-    answer:
-      not_processed_statuses: [503]
-      reasons:
-        insufficient: INSUFFICIENT_FUNDS
-        barred: SERVICE_DENIED
-        unknown: USER_UNKNOWN
+{billing}
 limits: {{prompts_per_hour_max: 0, prompts_per_day_max: 0, open_max: 0, stop_blocks_days: 0}}
 partner_api:
   listen: "127.0.0.1:{partner_port}"
@@ -75,6 +65,19 @@ partner_api:
 webhooks: {{http_hosts: ["127.0.0.1"], connections_per_host_max: 64}}
 operations: {{listen: "127.0.0.1:{operations_port}", socket: {socket}}}
 log: {{level: {log_level}}}
+"""
+HTTP_BILLING = """\
+    url: {url}/billing/debits
+    query_url: {url}/billing/debits/{{key}}
+    timeout_s: 5
+    connections_max: 64
+    abilities: {{idempotent: true, queryable: true, stores_refusals: true, quiet_period_s: 10}}
+    answer:
+      not_processed_statuses: [503]
+      reasons:
+        insufficient: INSUFFICIENT_FUNDS
+        barred: SERVICE_DENIED
+        unknown: USER_UNKNOWN
 """
 _LINK = """\
   {name}:
@@ -105,6 +108,12 @@ class Database:
             conn.execute("CREATE DATABASE ppcd")
         self.dsn = self._postgres.dsn("ppcd")
         migrate.migrate(self.dsn)
+
+    def dsn_of(self, name: str) -> str:
+        """Another database beside it, made for this."""
+        with psycopg.connect(self._postgres.dsn("postgres"), autocommit=True) as conn:
+            conn.execute(f"CREATE DATABASE {name}".encode())
+        return self._postgres.dsn(name)
 
     def register(self, *, webhook_url: str | None, key_hash: bytes) -> None:
         """The partner whose charges these are."""
@@ -210,7 +219,9 @@ class Node:
         links: int = LINKS,
         billing: str = "http://127.0.0.1:9",
         log_level: str = "warn",
+        section: str | None = None,
     ) -> None:
+        """`billing` is the address of one over HTTP; `section` describes another kind."""
         self.directory = database.directory
         self.name = name
         self.operations_port, self.partner_port = free_port(), free_port()
@@ -230,8 +241,7 @@ class Node:
                 link_names=", ".join(names),
                 first=FIRST_ADDRESS,
                 size=ADDRESSES,
-                billing=billing,
-                connections=64,
+                billing=(section or HTTP_BILLING.format(url=billing)).rstrip(),
                 partner_port=self.partner_port,
                 operations_port=self.operations_port,
                 socket=self.socket,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import http_load, load, machine, traffic
+from benchmarks.debits import Billings
 from benchmarks.figures import figure, judged, missed, noise
 from benchmarks.node import Talker
 from benchmarks.outside import http_messages
@@ -34,7 +35,7 @@ def test_without_a_name_they_are_listed() -> None:
     listed = bench()
     assert listed.returncode == 0
     names = [line.split()[0] for line in listed.stdout.splitlines()]
-    assert {"codec", "reply", "growth", "chain", "nodes", "api"} <= set(names)
+    assert {"codec", "reply", "growth", "chain", "nodes", "debits", "api"} <= set(names)
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
@@ -139,6 +140,30 @@ def test_the_api_s_requests_are_what_they_should_be() -> None:
         assert b"Authorization: Bearer bench-key" in head
         assert b"+380970000007" in body
         json.loads(body)
+
+
+@pytest.mark.parametrize("kind", ["http", "diameter"])
+def test_the_benchs_billing_debits_what_a_bare_client_asks(kind: str) -> None:
+    billings = Billings()
+    try:
+        done = json.loads(bare(kind, str(billings.ports[kind]), "200").stdout)
+        assert done["cpu_s"] > 0
+        seen = billings.seen()
+        assert (seen["debits"], sum(seen["tenths"])) == (200, 200)
+        assert billings.seen() == {"debits": 0, "seconds": 0, "tenths": []}
+    finally:
+        billings.kill()
+
+
+def bare(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.bare", *args],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
 
 
 def test_cpu_and_memory_of_this_process_are_seen() -> None:

@@ -151,3 +151,15 @@ def test_nodes_do_not_come_back_together() -> None:
     assert scene.open
     scene.clock.advance(0.02)
     assert not scene.open
+
+
+def test_where_billing_is_slow_fewer_are_under_way() -> None:
+    scene = Scene(running_max=100)
+    scene.pace.crowded()
+    assert scene.pace.at_once_max == 75
+    for _ in range(30):
+        scene.pace.crowded()
+    assert scene.pace.at_once_max == 1
+    for _ in range(200):
+        scene.pace.answered()
+    assert scene.pace.at_once_max == 100

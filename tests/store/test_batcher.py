@@ -126,6 +126,32 @@ def test_a_batch_has_its_limit_and_keeps_submits_whole() -> None:
     assert result_of(answer) == [2 * item for item in range(10, 19)]
 
 
+def test_batches_that_gather_leave_so_far_apart_unless_they_are_full() -> None:
+    lanes = HandLanes()
+    batcher = Batcher(lanes, double, size_max=3, gather_s=0.02)
+    lanes.reactor.advance(5)
+    batcher.submit([1])
+    assert [call.items for call in lanes.calls] == [[1]], "the first does not wait"
+    lanes.calls[0].succeed()
+    batcher.submit([2])
+    batcher.submit([3])
+    lanes.reactor.advance(0.019)
+    assert len(lanes.calls) == 1
+    lanes.reactor.advance(0.001)
+    assert lanes.calls[1].items == [2, 3]
+    for number in (4, 5, 6):
+        batcher.submit([number])
+    lanes.calls[1].succeed()
+    assert lanes.calls[2].items == [4, 5, 6], "a full one does not wait"
+    lanes.calls[2].succeed()
+    batcher.submit([7])
+    done = batcher.close()
+    assert lanes.calls[3].items == [7], "and none waits at the end"
+    lanes.calls[3].succeed()
+    assert done.called
+    assert lanes.reactor.getDelayedCalls() == []
+
+
 def test_more_lanes_are_used_only_while_many_wait() -> None:
     lanes = HandLanes()
     batcher = Batcher(lanes, double, size_max=100, lanes_max=3, second_lane_threshold=5)

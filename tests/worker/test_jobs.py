@@ -245,7 +245,10 @@ def test_while_closed_nothing_is_begun_claimed_or_kept(scene: Scene) -> None:
     assert scene.step.ran == [1, 2], "what runs comes to its end"
     assert scene.step.released == [3]
     scene.jobs.offer([4])
-    assert scene.step.released == [3, 4]
+    scene.jobs.offer([5])
+    assert scene.step.released == [3]
+    scene.clock.advance(0.1)
+    assert scene.step.released == [3, 4, 5], "what comes one by one goes back together"
     scene.jobs.start()
     assert scene.step.claims == []
     scene.closed = False
@@ -467,3 +470,15 @@ def test_as_few_are_claimed_as_the_pace_has_room_for(paced: tuple[Scene, FakePac
     pace.at_once_max = pace.ahead_max = 4
     scene.clock.advance(1)
     assert scene.step.ran == [1, 2, 3, 4]
+
+
+def test_what_is_to_be_given_back_later_is_given_back_at_a_stop(
+    paced: tuple[Scene, FakePace],
+) -> None:
+    scene, pace = paced
+    pace.at_once_max = pace.ahead_max = 0
+    scene.jobs.offer([1])
+    scene.jobs.offer([2])
+    assert scene.step.released == [1]
+    scene.jobs.stop()
+    assert scene.step.released == [1, 2]

@@ -73,6 +73,10 @@ def _international(digits: str, plan: Plan, *, plus: bool) -> str | None:
         digits, plus = digits[2:], True
     if digits.startswith(plan.code) and len(digits) == len(plan.code) + plan.length:
         return digits
+    both = plan.code + plan.trunk
+    if digits.startswith(both) and len(digits) == len(both) + plan.length:
+        # "+380 (0)97…": the trunk is only dialled at home, and often written all the same.
+        return plan.code + digits[len(both) :]
     if plus:
         # A number of this country with digits missing is a mistake, not a number of another.
         return None if digits.startswith(plan.code) else digits

@@ -6,6 +6,7 @@ knows that it is a demo. Killed, it is started again, as a service manager would
 
 import argparse
 import base64
+import json
 import os
 import signal
 import sys
@@ -83,8 +84,8 @@ billing:
         reasons: {barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
 # One phone can be tried as often as you like.
 limits: {prompts_per_hour_max: 0, prompts_per_day_max: 0, open_max: 0, stop_blocks_days: 0}
-partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: ["127.0.0.1", "localhost"]}
-webhooks: {http_hosts: ["127.0.0.1", "localhost"]}
+partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: $hosts}
+webhooks: {http_hosts: $hosts}
 operations: {listen: "127.0.0.1:$operations_port", socket: $socket}
 """)
 
@@ -285,6 +286,7 @@ class _Demo:
                 system_id=addresses.system_id,
                 password_file=password_file,
                 billing_url=addresses.billing_url,
+                hosts=json.dumps(addresses.hosts),
                 partner_port=partner_port,
                 operations_port=operations_port,
                 socket=self._data / "ppcd.sock",

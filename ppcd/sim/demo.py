@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import secrets
+import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -67,7 +69,9 @@ class Addresses:
     webhook_url: str
     webhook_secret: str
     partner_key: str
-    #: Origins under which browsers may see the shop, which shows payment pages in a frame.
+    #: What browsers may call the demo's machine.
+    hosts: tuple[str, ...]
+    #: The same as origins: of the shop, which shows payment pages in a frame and is returned to.
     sites: tuple[str, ...]
 
 
@@ -116,7 +120,7 @@ class Outside:
 
     @property
     def addresses(self) -> Addresses:
-        local = f"http://localhost:{self.front.port}"
+        hosts = hosts_of(self._options.http_host)
         return Addresses(
             smsc_host=self._options.host,
             smsc_port=self.smsc.port,
@@ -126,7 +130,8 @@ class Outside:
             webhook_url=self.front.local_url + WEBHOOK_PATH,
             webhook_secret=self._options.webhook_secret,
             partner_key=self._options.partner_key,
-            sites=tuple(sorted({self.front.url, self.front.local_url, local})),
+            hosts=hosts,
+            sites=tuple(f"http://{host}:{self.front.port}" for host in hosts),
         )
 
     async def start(self) -> None:
@@ -155,3 +160,15 @@ class Outside:
                 await part.stop()
             except Exception:
                 log.failure("a part of the demo did not stop")
+
+
+def hosts_of(listens_on: str) -> tuple[str, ...]:
+    """What this machine can be called where it listens on that address."""
+    hosts = {"127.0.0.1", "localhost", listens_on}
+    if listens_on == "0.0.0.0":  # noqa: S104
+        hosts = hosts - {listens_on} | {socket.gethostname().lower()}
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as towards_others, suppress(OSError):
+            # Sends nothing: it only says which of our addresses the others see.
+            towards_others.connect(("192.0.2.1", 9))
+            hosts.add(str(towards_others.getsockname()[0]))
+    return tuple(sorted(hosts))

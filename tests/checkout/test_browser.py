@@ -288,6 +288,33 @@ def test_the_buyer_can_cancel_while_waiting(enter: Enter) -> None:
 # -- what a browser lives through
 
 
+def test_a_number_is_spaced_while_it_is_typed_in_any_form(enter: Enter) -> None:
+    buyer = enter()
+    buyer.opens(tariffs=["gold-250"])
+    field = buyer.page.locator("#phone")
+    for typed, shown in (
+        ("0971234567", "097 123 45 67"),
+        ("+380971234567", "+380 97 123 45 67"),
+        ("380971234567", "380 97 123 45 67"),
+        ("00380971234567", "00380 97 123 45 67"),
+        ("+3800971234567", "+380 97 123 45 67"),
+        ("80971234567", "80 97 123 45 67"),
+        ("971234567", "97 123 45 67"),
+        ("+48501234567", "+48501234567"),
+    ):
+        field.fill("")
+        field.press_sequentially(typed)
+        expect(field).to_have_value(shown)
+    field.fill("0971234567")
+    field.press("Home")
+    field.press("ArrowRight")
+    field.press("Delete")
+    # Inside of the number nothing jumps; the rest comes when the field is left.
+    expect(field).to_have_value("07 123 45 67")
+    field.press("5")
+    expect(field).to_have_value("057 123 45 67")
+
+
 def test_pasted_forms_of_a_number_are_understood(enter: Enter) -> None:
     buyer = enter()
     buyer.opens(tariffs=["gold-250"])

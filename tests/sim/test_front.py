@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import CannotListenError
 
 from ppcd.http.client import Client, NoAnswer
-from ppcd.sim.demo import Outside, OutsideOptions
+from ppcd.sim.demo import Outside, OutsideOptions, hosts_of
 from ppcd.sim.front import Front
 from ppcd.sim.web import Answer, App, Drop, Hang, Request, Response, Route, Server, Stream
 from tests.sim.fake_node import PAYMENTS
@@ -288,3 +289,11 @@ class Caller:
 async def _write_and_wait(write: Any) -> None:
     write(b"data: 1\n\n")
     await Deferred()
+
+
+def test_a_demo_knows_by_which_names_browsers_may_come() -> None:
+    assert hosts_of("127.0.0.1") == ("127.0.0.1", "localhost")
+    assert hosts_of("192.0.2.7") == ("127.0.0.1", "192.0.2.7", "localhost")
+    everywhere = hosts_of("0.0.0.0")
+    assert {"127.0.0.1", "localhost", socket.gethostname().lower()} <= set(everywhere)
+    assert "0.0.0.0" not in everywhere

@@ -14,13 +14,16 @@
   const spaced = (text, field) => {
     const raw = bare(text), { code, trunk } = field.dataset;
     const groups = field.dataset.groups.split(",").map(Number);
-    let head, rest;
-    if (raw.startsWith("+" + code)) [head, rest] = ["+" + code, raw.slice(code.length + 1)];
-    else if (raw.startsWith(code)) [head, rest] = [code, raw.slice(code.length)];
-    else if (trunk && raw.startsWith(trunk)) {
-      head = trunk;
-      rest = raw.slice(trunk.length);
-    } else return text;
+    // "80…" is how Ukraine's trunk was dialled once.
+    const heads = ["+" + code, "00" + code, code, code === "380" ? "80" : trunk, trunk];
+    let head = heads.find((begin) => raw.startsWith(begin));
+    // Nothing before the number itself; or the beginning of what is to be told yet.
+    if (head === undefined && /^[1-9]/.test(raw) && !heads.some((begin) => begin[0] === raw[0])) head = "";
+    if (head === undefined || (raw.startsWith("00") && head === trunk)) return text;
+    let rest = raw.slice(head.length);
+    // "+380 (0)97…": what is only dialled at home.
+    const digits = groups.reduce((sum, size) => sum + size, 0);
+    if (head.endsWith(code) && rest.length > digits && rest.startsWith(trunk)) rest = rest.slice(trunk.length);
     const parts = [];
     for (const size of groups) {
       if (!rest) break;
@@ -28,8 +31,7 @@
       rest = rest.slice(size);
     }
     if (rest) parts.push(rest);
-    if (head === "0") return head + parts.join(" ");
-    return [head, ...parts].join(" ");
+    return head === "0" ? head + parts.join(" ") : [head, ...parts].filter(Boolean).join(" ");
   };
 
   const dress = (field) => {

@@ -9,8 +9,7 @@ const ownPhone = () => localStorage.getItem("phone") ?? "380971234567";
 
 const POLL_MS = 1000;
 const REFUSALS = {
-  IDENTIFIER_NOT_FOUND: "Этот номер не обслуживается.",
-  UNREACHABLE: "Платёжная система не отвечает. Попробуйте ещё раз.",
+  NO_SESSION: "Не получилось начать оплату. Попробуйте ещё раз.",
   OFFLINE: "Нет связи с магазином. Попробуйте ещё раз.",
 };
 
@@ -69,7 +68,7 @@ async function look() {
 const again = () => setTimeout(() => look().catch(() => {}).finally(again), POLL_MS);
 
 buy.addEventListener("ppcd:closed", () => look().catch(() => {}));
-buy.addEventListener("ppcd:failed", () => complain("UNREACHABLE"));
+buy.addEventListener("ppcd:failed", () => complain("NO_SESSION"));
 window.addEventListener("storage", (event) => {
   if (event.key === "phone") newOrder();
 });

@@ -9,7 +9,7 @@ from ppcd.cli.failure import USAGE, Failed
 from ppcd.config import ConfigurationError, Settings, load
 from ppcd.store import migrate
 from ppcd.store.dsn import dsn_of
-from ppcd.store.lanes import Cursor, Direct, StoreError
+from ppcd.store.lanes import Cursor, Direct, Limits, StoreError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,9 +38,11 @@ def database_of(settings: Settings) -> str:
 class Database:
     """The database of a configuration, for one command."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, *, statement_s: float | None = None) -> None:
+        """`statement_s`: how long a statement may take that is known to be long."""
         self.settings = settings_of(args)
-        self._direct = Direct(database_of(self.settings))
+        limits = None if statement_s is None else Limits(statement_s=statement_s)
+        self._direct = Direct(database_of(self.settings), limits=limits)
 
     def __enter__(self) -> "Database":
         standing = self.run(migrate.check)

@@ -4,13 +4,16 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from ppcd import __version__
 from ppcd.cli.failure import Failed
+from ppcd.cli.papers import papers
+from ppcd.cli.tree import Commands as _Commands
+from ppcd.cli.tree import command as _command
+from ppcd.cli.tree import group as _group
+from ppcd.cli.tree import json_option as _json
 from ppcd.partner.scopes import Scope
-
-CONFIG: Final = "/etc/ppcd/ppcd.yaml"
 
 _EPILOG: Final = """\
 examples:
@@ -24,6 +27,7 @@ examples:
   ppcd charge show 14876234876234              one charge's whole history
   ppcd debit list --review                     debits that a person must look up at billing
   ppcd webhook list                            events that a partner did not take in three days
+  ppcd reconcile debits.csv --mapping map.yaml billing's own file beside our records
 """
 
 
@@ -67,30 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     _operations(commands)
     _debits(commands)
     _webhooks(commands)
+    papers(commands)
     _simulators(commands)
     return parser
-
-
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
-def _command(
-    commands: _Commands, name: str, run: str, help_text: str, *, config: bool = True
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=help_text, description=help_text)
-    parser.set_defaults(run=run)
-    if config:
-        parser.add_argument("--config", default=CONFIG, metavar="FILE", help="default: %(default)s")
-    return parser
-
-
-def _group(commands: _Commands, name: str, help_text: str) -> _Commands:
-    parser = commands.add_parser(name, help=help_text, description=help_text)
-    return parser.add_subparsers(metavar="COMMAND", required=True)
-
-
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON document, for programs")
 
 
 def _daemon(commands: _Commands) -> None:

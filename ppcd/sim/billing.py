@@ -32,6 +32,8 @@ from ppcd.sim.web import (
 )
 
 AMOUNT_MINOR_MAX: Final = 10**15
+#: The journal's file.
+JOURNAL: Final = "billing.jsonl"
 GARBAGE: Final = b"<html><body>Proxy error \x00\xff</body>"
 
 
@@ -67,7 +69,7 @@ class Billing:
     ) -> None:
         self._reactor = reactor
         self._options = options
-        path = options.data_dir and options.data_dir / "billing.jsonl"
+        path = options.data_dir and options.data_dir / JOURNAL
         earlier = read_journal(path) if path else []
         self._journal = Journal(path, fsync=options.fsync, now=now)
         self._accounts = Accounts(

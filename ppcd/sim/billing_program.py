@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import react
 
-from ppcd.sim.billing import Billing, BillingOptions
+from ppcd.sim.billing import JOURNAL, Billing, BillingOptions
+from ppcd.sim.billing_export import export
 from ppcd.sim.web import Reactor
 
 
@@ -27,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="keep the journal billing.jsonl there; accounts then survive a restart",
+    )
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help="write the journal's debits, refusals and refunds there as CSV, and end; needs --data",
     )
     parser.add_argument("--fsync", action="store_true", help="force each journal line to the disk")
     parser.add_argument(
@@ -55,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serves until SIGINT or SIGTERM; 0 done, 1 could not listen, 2 wrong arguments."""
     try:
+        if args.export is not None:
+            return _export(args)
         options = _options(args)
     except (ValueError, OSError) as exc:
         print(f"ppcd sim billing: {exc}", file=sys.stderr)
@@ -63,6 +72,15 @@ def run(args: argparse.Namespace) -> int:
         react(_serve, (options,))
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 1
+
+
+def _export(args: argparse.Namespace) -> int:
+    if args.data is None:
+        raise ValueError("--export needs --data DIR: a journal that is nowhere has no rows")
+    with args.export.open("w", encoding="utf-8", newline="") as output:
+        count = export(args.data / JOURNAL, output)
+    print(f"{count} rows in {args.export}")
+    return 0
 
 
 def _options(args: argparse.Namespace) -> BillingOptions:

@@ -72,7 +72,10 @@ billing:
         reasons: {barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
 charges: {lifetime_s: $lifetime_s, debit_start_s: $debit_start_s}
 limits: $limits
-partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: $sink_hosts}
+partner_api:
+  listen: "127.0.0.1:$partner_port"
+  http_sink_hosts: $sink_hosts
+  requests_per_s_max: 0
 webhooks: {http_hosts: $sink_hosts, timeout_s: 3}
 operations: {listen: "127.0.0.1:$operations_port", socket: $socket}
 $more

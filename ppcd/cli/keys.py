@@ -1,7 +1,8 @@
-"""`ppcd partner add-key`, `list-keys`, `revoke-key`, `set-networks`: what a key may do."""
+"""`ppcd partner add-key`, `list-keys`, `revoke-key`, `revoke-tokens`, `set-networks`, `close`: what
+may be done in a partner's name.
+"""
 
 import argparse
-import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from ipaddress import ip_network
@@ -10,7 +11,8 @@ from typing import TypeVar
 from ppcd.cli.database import Database
 from ppcd.cli.failure import USAGE, Failed
 from ppcd.cli.output import print_json, print_table
-from ppcd.store import keys, registers
+from ppcd.flow.keys import hash_of
+from ppcd.store import keys, registers, tokens
 from ppcd.store.keys import KeyRow
 from ppcd.store.registers import Unknown
 from ppcd.store.sql import Cursor
@@ -29,7 +31,7 @@ def make_key() -> str:
 
 def hash_key(key: str) -> bytes:
     """What is stored of a key."""
-    return hashlib.sha256(key.encode()).digest()
+    return hash_of(key)
 
 
 def add_key(args: argparse.Namespace) -> int:
@@ -66,20 +68,22 @@ def add_key(args: argparse.Namespace) -> int:
 def list_keys(args: argparse.Namespace) -> int:
     """A partner's keys: all but the keys themselves, which nobody has."""
 
-    def read(cur: Cursor) -> list[KeyRow]:
-        return keys.keys(cur, registers.partner_named(cur, args.name).partner_id)
+    def read(cur: Cursor) -> tuple[list[KeyRow], dict[int, int]]:
+        partner_id = registers.partner_named(cur, args.name).partner_id
+        return keys.keys(cur, partner_id), tokens.counts(cur, partner_id)
 
     with Database(args) as database:
-        rows = known(args.name, lambda: database.run(read))
+        rows, issued = known(args.name, lambda: database.run(read))
     if args.json:
-        print_json([_as_json(row) for row in rows])
+        print_json([_as_json(row) | {"tokens": issued.get(row.key_id, 0)} for row in rows])
     else:
         print_table(
-            ("ID", "LABEL", "STATE", "CREATED", "EXPIRES", "SCOPES", "NETWORKS"),
+            ("ID", "LABEL", "STATE", "CREATED", "EXPIRES", "TOKENS", "SCOPES", "NETWORKS"),
             [
                 (
                     *(row.key_id, row.label or "-", _state(row), f"{row.created_at:%Y-%m-%d}"),
                     f"{row.expires_at:%Y-%m-%d %H:%M}" if row.expires_at else "never",
+                    str(issued.get(row.key_id, 0)),
                     _shown(row.scopes, "all"),
                     _shown(row.networks, "any"),
                 )
@@ -106,6 +110,19 @@ def revoke_key(args: argparse.Namespace) -> int:
     return 0
 
 
+def revoke_tokens(args: argparse.Namespace) -> int:
+    """End access tokens; the keys that they came from stay good."""
+
+    def revoke(cur: Cursor) -> int:
+        partner = registers.partner_named(cur, args.name)
+        return tokens.revoke_all(cur, partner_id=partner.partner_id, key_id=args.key)
+
+    with Database(args) as database:
+        count = known(args.name, lambda: database.run(revoke))
+    print(f"{count} access tokens of {args.name} are revoked")
+    return 0
+
+
 def set_networks(args: argparse.Namespace) -> int:
     """Say from where a partner may call at all."""
     networks = _networks(args.network)
@@ -117,6 +134,20 @@ def set_networks(args: argparse.Namespace) -> int:
     with Database(args) as database:
         known(args.name, lambda: database.run(change))
     print(f"{args.name} may call from {_shown(networks, 'anywhere')}")
+    return 0
+
+
+def close(args: argparse.Namespace) -> int:
+    """Close a partner, or open it again."""
+
+    def change(cur: Cursor) -> bool:
+        partner = registers.partner_named(cur, args.name)
+        return keys.close_partner(cur, partner_id=partner.partner_id, closed=not args.reopen)
+
+    with Database(args) as database:
+        changed = known(args.name, lambda: database.run(change))
+    state = "open" if args.reopen else "closed"
+    print(f"{args.name} is {state}" if changed else f"{args.name} was {state} already")
     return 0
 
 

@@ -8,12 +8,12 @@ from typing import Final
 
 from ppcd import __version__
 from ppcd.cli.failure import Failed
+from ppcd.cli.key_commands import key_commands
 from ppcd.cli.papers import papers
 from ppcd.cli.tree import Commands as _Commands
 from ppcd.cli.tree import command as _command
 from ppcd.cli.tree import group as _group
 from ppcd.cli.tree import json_option as _json
-from ppcd.partner.scopes import Scope
 
 _EPILOG: Final = """\
 examples:
@@ -110,7 +110,7 @@ def _partners(commands: _Commands) -> None:
         "--revoke-others", action="store_true", help="all other keys open nothing from now on"
     )
     _json(rotate)
-    _keys(partner)
+    key_commands(partner)
     _told(partner)
     sites = _command(
         partner,
@@ -168,45 +168,6 @@ def _told(partner: _Commands) -> None:
         help="for so long; 0 for one that is in wrong hands (default: %(default)s)",
     )
     _json(secret)
-
-
-def _keys(partner: _Commands) -> None:
-    add = _command(
-        partner, "add-key", "ppcd.cli.keys.add_key", "one more key, for a purpose; shown once"
-    )
-    add.add_argument("name")
-    add.add_argument("--label", required=True, help="what it is for, such as 'web shop'")
-    add.add_argument(
-        "--scope",
-        action="append",
-        default=[],
-        choices=tuple(Scope),
-        help="what it may do; may be given several times; default: everything",
-    )
-    add.add_argument("--days", type=float, metavar="N", help="good for so long; default: for ever")
-    add.add_argument(
-        "--network",
-        action="append",
-        default=[],
-        metavar="CIDR",
-        help="good only from there; may be given several times; default: from anywhere",
-    )
-    _json(add)
-    listing = _command(partner, "list-keys", "ppcd.cli.keys.list_keys", "a partner's keys")
-    listing.add_argument("name")
-    _json(listing)
-    revoke = _command(
-        partner, "revoke-key", "ppcd.cli.keys.revoke_key", "a key opens nothing from now on"
-    )
-    revoke.add_argument("name")
-    revoke.add_argument("id", type=int, help="as `list-keys` shows it")
-    networks = _command(
-        partner, "set-networks", "ppcd.cli.keys.set_networks", "where a partner may call from"
-    )
-    networks.add_argument("name")
-    networks.add_argument(
-        "network", nargs="*", metavar="CIDR", help="such as 192.0.2.0/24; none: from anywhere"
-    )
 
 
 def _limits(partner: _Commands) -> None:

@@ -278,7 +278,7 @@ class _TurnedAway(Protocol):
         self.transport.abortConnection()  # type: ignore[union-attr]
 
 
-def _network(host: str) -> str:
+def network_of(host: str) -> str:
     """What counts as one address: of IPv6 the /64, which is the least that anybody has."""
     if ":" not in host:
         return host
@@ -328,7 +328,7 @@ class Site(ServerFactory):
             return _TurnedAway()
         if (
             host not in limits.trusted_addresses
-            and self._from_address[_network(host)] >= limits.connections_per_address_max
+            and self._from_address[network_of(host)] >= limits.connections_per_address_max
         ):
             return _TurnedAway()
         channel = Channel()
@@ -342,10 +342,10 @@ class Site(ServerFactory):
 
     def connected(self, channel: Channel) -> None:
         self._channels[channel] = Deferred()
-        self._from_address[_network(channel.peer_host)] += 1
+        self._from_address[network_of(channel.peer_host)] += 1
 
     def disconnected(self, channel: Channel) -> None:
-        network = _network(channel.peer_host)
+        network = network_of(channel.peer_host)
         self._from_address[network] -= 1
         if not self._from_address[network]:
             del self._from_address[network]

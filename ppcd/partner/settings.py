@@ -83,6 +83,21 @@ class PartnerApiSettings(BaseModel):
         description="Requests of one partner that wait (`?wait=`) at the same time on this node; "
         "more are answered at once, with the payment as it is.",
     )
+    token_lifetime_s: int = Field(
+        default=3600,
+        ge=60,
+        le=86_400,
+        description="Seconds for which an access token of `/oauth2/token` is good. A key that is "
+        "revoked ends its tokens at once, whatever this says.",
+    )
+    wrong_secrets_per_min_max: float = Field(
+        default=20,
+        ge=0,
+        le=100_000,
+        description="Wrong secrets a minute that `/oauth2/token` looks at from one address on this "
+        "node; then it is 429 until one more may come. 0: no limit, and the database is asked for "
+        "each guess.",
+    )
     connections_max: int = Field(
         default=1000,
         ge=1,

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from ppcd.flow.listing import Listings
+from ppcd.flow.tokens import Tokens
 from ppcd.http.exchange import Seen
 from ppcd.http.router import Router
 from ppcd.http.server import Site
@@ -17,6 +18,7 @@ from ppcd.http.tls import server_options
 from ppcd.ops.health import Health
 from ppcd.ops.server import listen, operations_site
 from ppcd.partner.api import PartnerApi
+from ppcd.partner.oauth import OAuth
 from ppcd.service.chance import new_name
 from ppcd.service.control import Control
 
@@ -47,6 +49,10 @@ class Edges:
         )
         router = Router()
         self._api.add_routes(router)
+        tokens = Tokens(lanes=node.lanes, lifetime_s=settings.partner_api.token_lifetime_s)
+        OAuth(tokens, self._api.envelope, settings.partner_api, clock=self._reactor).add_routes(
+            router
+        )
         self._checkout = node.checkout()
         self._checkout.add_routes(router, self._api)
         self._partners = Site(

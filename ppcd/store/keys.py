@@ -25,6 +25,7 @@ class Holder:
     merchant: str
     language: str
     webhook_url: str | None
+    key_id: int
     scopes: tuple[str, ...] | None
     key_networks: tuple[Network, ...] | None
     partner_networks: tuple[Network, ...] | None
@@ -116,9 +117,19 @@ def set_networks(cur: Cursor, *, partner_id: int, networks: Sequence[str] | None
     )
 
 
+def close_partner(cur: Cursor, *, partner_id: int, closed: bool) -> bool:
+    """Have nothing of a partner's open anything, or what is good again; False: so it was."""
+    cur.execute(
+        """UPDATE partner SET closed_at = CASE WHEN %(closed)s THEN business_now() END
+            WHERE partner_id = %(partner_id)s AND (closed_at IS NULL) = %(closed)s""",
+        {"partner_id": partner_id, "closed": closed},
+    )
+    return cur.rowcount == 1
+
+
 _HOLDERS = """
-    SELECT k.key_hash, p.partner_id, p.name, p.merchant, p.language, p.webhook_url, k.scopes,
-           k.networks, p.networks
+    SELECT k.key_hash, p.partner_id, p.name, p.merchant, p.language, p.webhook_url, k.key_id,
+           k.scopes, k.networks, p.networks
       FROM partner_key k JOIN partner p USING (partner_id)
      WHERE k.key_hash = ANY(%s::bytea[]) AND k.revoked_at IS NULL AND p.closed_at IS NULL
        AND (k.expires_at IS NULL OR k.expires_at > (SELECT business_now()))
@@ -128,11 +139,13 @@ _HOLDERS = """
 @single
 def holders(cur: Cursor, hashes: Sequence[bytes]) -> list[Holder | None]:
     """Whose keys these are, in their order; None for a key that opens nothing."""
-    found = {
-        bytes(row[0]): Holder(*row[1:6], *map(_listed, row[6:]))
-        for row in cur.execute(_HOLDERS, [list(set(hashes))])
-    }
+    found = {bytes(row[0]): holder_of(row) for row in cur.execute(_HOLDERS, [list(set(hashes))])}
     return [found.get(key_hash) for key_hash in hashes]
+
+
+def holder_of(row: Sequence[Any]) -> Holder:
+    """A row of hash, partner, key and three lists, as those who look up holders read them."""
+    return Holder(*row[1:7], *map(_listed, row[7:]))
 
 
 def _listed(value: list[Any] | None) -> tuple[Any, ...] | None:

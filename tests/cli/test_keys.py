@@ -1,4 +1,4 @@
-"""`ppcd partner add-key`, `list-keys`, `revoke-key`, `set-networks`."""
+"""`ppcd partner add-key`, `list-keys`, `revoke-key`, `revoke-tokens`, `set-networks`, `close`."""
 
 import hashlib
 import json
@@ -91,3 +91,30 @@ def test_an_unknown_partner_is_said_to_be(run: Run) -> None:
     ):
         code, _, err = run("partner", *command)
         assert (code, "there is no partner nobody" in err) == (1, True)
+
+
+def test_tokens_are_counted_and_revoked(run: Run, database: str) -> None:
+    added = json.loads(run("partner", "add-key", "gamex", "--label", "app", "--json")[1])
+    query(
+        database,
+        """INSERT INTO access_token (token_hash, key_id, expires_at)
+           SELECT sha256(n::text::bytea), %s, business_now() + interval '1 hour'
+             FROM generate_series(1, 3) n RETURNING true""",
+        added["key_id"],
+    )
+    listed = json.loads(run("partner", "list-keys", "gamex", "--json")[1])
+    assert [key["tokens"] for key in listed] == [0, 3]
+    first = str(listed[0]["key_id"])
+    assert "0 access tokens" in run("partner", "revoke-tokens", "gamex", "--key", first)[1]
+    assert "3 access tokens" in run("partner", "revoke-tokens", "gamex")[1]
+    assert query(database, "SELECT count(*) FROM access_token") == [(0,)]
+
+
+def test_a_partner_is_closed_and_opened_again(run: Run, database: str) -> None:
+    closed = "SELECT closed_at IS NOT NULL FROM partner"
+    for options, now_closed in (((), True), (("--reopen",), False)):
+        said = "closed" if now_closed else "open"
+        assert run("partner", "close", "gamex", *options)[1] == f"gamex is {said}\n"
+        assert run("partner", "close", "gamex", *options)[1] == f"gamex was {said} already\n"
+        assert query(database, closed) == [(now_closed,)]
+    assert run("partner", "close", "nobody")[0] == 1

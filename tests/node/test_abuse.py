@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator
 from itertools import count
+from urllib.parse import urlencode
 
 import pytest
 
-from tests.node.world import World, a_world, wait_for
+from tests.node.world import Answer, Node, World, a_world, ask, wait_for
 
 PHONES = count(380970200001)
 LIMITS = "{prompts_per_hour_max: 2, prompts_per_day_max: 10, open_max: 1, stop_blocks_days: 30}"
@@ -34,6 +35,50 @@ def test_a_key_that_is_revoked_is_dead_at_once_on_all_nodes(world: World) -> Non
     world.node.run_command("partner", "revoke-key", "gamex", str(added["key_id"]))
     for node in world.nodes:
         assert node.api("GET", "", headers=headers).status == 401
+
+
+def test_a_token_dies_on_all_nodes_with_itself_its_key_or_its_partner(world: World) -> None:
+    one, two = world.nodes
+
+    def a_client() -> tuple[str, str]:
+        command = ("partner", "add-key", "gamex", "--label", "client", "--json")
+        added = json.loads(one.run_command(*command))
+        return str(added["key_id"]), added["key"]
+
+    def a_token(node: Node, key: str) -> str:
+        got = form(node, "/oauth2/token", key, grant_type="client_credentials")
+        assert got.status == 200, got
+        return str(got.json["access_token"])
+
+    def form(node: Node, path: str, key: str, **fields: str) -> Answer:
+        return ask(
+            node.partner_port,
+            "POST",
+            path,
+            body=urlencode({"client_id": "gamex", "client_secret": key} | fields).encode(),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+
+    def opens(token: str) -> set[int]:
+        headers = {"Authorization": f"Bearer {token}"}
+        return {node.api("GET", "", headers=headers).status for node in world.nodes}
+
+    key_id, key = a_client()
+    first, second, third = (a_token(node, key) for node in (one, two, one))
+    assert opens(first) == opens(second) == opens(third) == {200}
+    assert form(two, "/oauth2/revoke", key, token=first).status == 200
+    assert opens(first) == {401}
+    one.run_command("partner", "revoke-tokens", "gamex", "--key", key_id)
+    assert opens(second) == {401}
+    fourth = a_token(two, key)
+    one.run_command("partner", "revoke-key", "gamex", key_id)
+    assert opens(fourth) == {401}
+    assert form(two, "/oauth2/token", key, grant_type="client_credentials").status == 401
+    fifth = a_token(two, a_client()[1])
+    one.run_command("partner", "close", "gamex")
+    assert opens(fifth) == opens(world.partner.key) == {401}
+    one.run_command("partner", "close", "gamex", "--reopen")
+    assert opens(fifth) == opens(world.partner.key) == {200}
 
 
 def test_a_phone_is_not_bombed_through_whatever_node(world: World, phone: str) -> None:

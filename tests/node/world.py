@@ -124,14 +124,17 @@ def ask(
     path: str,
     document: Any = None,
     *,
+    body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     timeout_s: float = 35,
 ) -> Answer:
-    """One request on a connection of its own."""
+    """One request on a connection of its own, with a document or octets as its body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
-        body = None if document is None else json.dumps(document).encode()
-        sent = {"Content-Type": "application/json"} if body is not None else {}
+        sent = {}
+        if document is not None:
+            body = json.dumps(document).encode()
+            sent = {"Content-Type": "application/json"}
         connection.request(method, path, body, sent | dict(headers or {}))
         answer = connection.getresponse()
         return Answer(answer.status, dict(answer.getheaders()), answer.read())

@@ -28,6 +28,7 @@ examples:
   ppcd debit list --review                     debits that a person must look up at billing
   ppcd webhook list                            events that a partner did not take in three days
   ppcd reconcile debits.csv --mapping map.yaml billing's own file beside our records
+  ppcd settlement gamex --month 2026-11        a partner's statement
 """
 
 

@@ -7,8 +7,9 @@ from ppcd.cli.tree import Commands, command, json_option
 
 
 def papers(commands: Commands) -> None:
-    """Reconciliation, settlement, retention."""
+    """Reconciliation and settlement."""
     _reconcile(commands)
+    _settlement(commands)
 
 
 def _reconcile(commands: Commands) -> None:
@@ -57,6 +58,29 @@ def _reconcile(commands: Commands) -> None:
     )
     reconcile.add_argument("--out", metavar="FILE", help="write every difference there, as CSV")
     json_option(reconcile)
+
+
+def _settlement(commands: Commands) -> None:
+    settlement = command(
+        commands,
+        "settlement",
+        "ppcd.cli.settlement.settle",
+        "a partner's statement for a period, by day and tariff",
+    )
+    settlement.add_argument("partner", nargs="?", help="default: all of them, with --out")
+    settlement.add_argument("--month", type=_month, metavar="MONTH", help="such as 2026-11")
+    _period(settlement, "instead of --month")
+    settlement.add_argument(
+        "--out",
+        metavar="DIR",
+        help="write files there: the statement as text and as CSV, and each debit as CSV",
+    )
+    settlement.add_argument("--csv", action="store_true", help="print CSV, for spreadsheets")
+    json_option(settlement)
+
+
+def _month(text: str) -> date:
+    return date.fromisoformat(f"{text}-01")
 
 
 def _period(parser: argparse.ArgumentParser, otherwise: str) -> None:

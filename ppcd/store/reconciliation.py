@@ -11,12 +11,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from ppcd.store.ids import first_id_of
 from ppcd.store.sql import Cursor
-
-#: A debit that was taken in a period is of a charge no older than this before it, unless people
-#: settled it: the longest lifetime, start and horizon.
-_ASKED_BEFORE: Final = timedelta(days=16)
 
 
 class Difference(StrEnum):
@@ -113,7 +108,6 @@ _HERE = """
          UNION
         SELECT o.charge_id FROM outcome o
          WHERE o.state = 'succeeded' AND o.decided_at >= %(begin)s AND o.decided_at < %(end)s
-           AND o.charge_id >= %(first)s AND o.charge_id < %(last)s
          UNION
         SELECT charge_id FROM debit_job WHERE doubt_since IS NOT NULL
     )
@@ -205,8 +199,6 @@ def compare(
     values = {
         "begin": begin,
         "end": end,
-        "first": first_id_of(begin - _ASKED_BEFORE),
-        "last": first_id_of(end),
         "billing": list(billing),
         "quiet": timedelta(seconds=quiet_period_s),
         "slack": timedelta(seconds=slack_s),
@@ -319,7 +311,7 @@ class Sum:
 
 
 _SUMS = """
-    SELECT (s.at AT TIME ZONE %(zone)s)::date AS day, p.name, s.product_id, s.currency,
+    SELECT (s.at AT TIME ZONE %(zone)s)::date AS day, p.name, t.name, s.currency,
            sum(s.here)::bigint, sum(s.here * s.amount_minor)::bigint,
            sum(s.there)::bigint, sum(s.there * s.amount_minor)::bigint
       FROM (SELECT decided_at AS at, partner_id, product_id, currency, amount_minor,
@@ -331,6 +323,7 @@ _SUMS = """
               FROM billed b LEFT JOIN here h ON h.charge_id = b.key
              WHERE b.debited AND NOT b.refund) s
       LEFT JOIN partner p ON p.partner_id = s.partner_id
+      LEFT JOIN tariff t ON t.partner_id = s.partner_id AND t.name = s.product_id
      GROUP BY 1, 2, 3, 4 ORDER BY 1 NULLS LAST, 2 NULLS LAST, 3 NULLS FIRST, 4
 """
 

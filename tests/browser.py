@@ -48,6 +48,8 @@ SCREENS = ROOT / "build" / "screens"
 SIZES = {"phone": (320, 640), "desktop": (1280, 900)}
 LOCALES = {"uk": "uk-UA", "ru": "ru-RU", "en": "en-GB"}
 AXE = ROOT / "build" / "peers" / "node_modules" / "axe-core" / "axe.min.js"
+#: On a busy machine a page is late, not wrong.
+expect.set_options(timeout=15_000)
 _ARGUMENTS = [
     # Only because tests may run as root, where the sandbox can't.
     "--no-sandbox",

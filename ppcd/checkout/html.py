@@ -234,15 +234,16 @@ class Page:
         assert offer is not None
         apart = session.row.variant == 1 or len(session.offers) == 1
         query = {"offer": str(offer)} if apart and len(session.offers) > 1 else {}
-        if self._wanted.again:
-            query["again"] = "1"
-        if self._wanted.other:
-            query["other"] = "1"
-        goods = self._chosen(session.offers[offer], offer) if apart else self._radios(offer)
+        asked = {"again": self._wanted.again, "other": self._wanted.other}
+        query |= {name: "1" for name, wanted in asked.items() if wanted}
+        unchosen = trouble if trouble and trouble.key == "error_offer" else None
+        radios = self._radios(offer, unchosen)
+        goods = self._chosen(session.offers[offer], offer) if apart else radios
+        number = self._number(None if unchosen else trouble, typed=trouble.typed if trouble else "")
         return (
             f'<form method="post" action="{self._href(**query)}" id="pay">'
             f'<input type="hidden" name="after" value="{session.row.tries}">'
-            f"{goods}{self._number(trouble)}"
+            f"{goods}{number}"
             f'<button class="primary wide">{self._t("pay")}</button></form>{self._leave()}'
         )
 
@@ -258,7 +259,7 @@ class Page:
             f'<span class="price">{self._money(offer)}</span></p>{other}</div>'
         )
 
-    def _radios(self, at: int) -> str:
+    def _radios(self, at: int, trouble: Trouble | None) -> str:
         assert self._session is not None
         rows = "".join(
             f'<label class="offer"><input type="radio" name="offer" value="{number}"'
@@ -268,10 +269,11 @@ class Page:
             for number, o in enumerate(self._session.offers)
         )
         return (
-            f'<fieldset class="offers"><legend>{self._t("choose_title")}</legend>{rows}</fieldset>'
+            f'<fieldset class="offers"><legend>{self._t("choose_title")}</legend>'
+            f"{self._trouble(trouble)}{rows}</fieldset>"
         )
 
-    def _number(self, trouble: Trouble | None) -> str:
+    def _number(self, trouble: Trouble | None, *, typed: str) -> str:
         session = self._session
         assert session is not None
         known = session.known or (None if self._wanted.other else session.tried)
@@ -293,7 +295,7 @@ class Page:
             f'<h1><label for="phone">{self._t("number_title")}</label></h1>'
             f'<input id="phone" name="phone" type="tel" inputmode="tel" autocomplete="tel" '
             f'required maxlength="40" placeholder="{self._plan.shape}" '
-            f'value="{escape(trouble.typed) if trouble else ""}" '
+            f'value="{escape(typed)}" '
             f'data-code="{self._plan.code}" data-trunk="{self._plan.trunk}" '
             f'data-groups="{",".join(map(str, self._plan.groups))}" '
             f'aria-describedby="{"problem " if bad else ""}hint"'

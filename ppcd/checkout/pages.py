@@ -224,15 +224,15 @@ class Pages:
         if len(session.offers) == 1:
             offer = 0
         again = replace(wanted, again=True)
+        typed = form.get("phone", "")[:40]
         if offer is None or offer >= len(session.offers):
-            return self._answer(
-                session, replace(again, offer=None), trouble=Trouble("error_offer"), status=422
-            )
+            trouble = Trouble("error_offer", typed)
+            return self._answer(session, replace(again, offer=None), trouble=trouble, status=422)
         again = replace(again, offer=offer)
         number = self._number(session, form)
         if number is None or not self._requests.serves(number):
             key = "error_number" if number is None else "error_operator"
-            trouble = Trouble(key, form.get("phone", "")[:40])
+            trouble = Trouble(key, typed)
             return self._answer(session, again, trouble=trouble, status=422)
         await self._sessions.pay(
             session,

@@ -103,7 +103,7 @@ class Buyer:
         self, title: str | re.Pattern[str], *, where: Page | FrameLocator | None = None
     ) -> None:
         heading = (where or self.page).get_by_role("heading", name=title)
-        expect(heading).to_be_visible(timeout=15_000)
+        expect(heading).to_be_visible()
 
     def buys(self, flow: str, where: Page | FrameLocator) -> None:
         """All that is asked for, up to the wait for the answer."""

@@ -4,6 +4,7 @@ Three browsers, one a language, have the same session open. What happens to it t
 Each screen is photographed into build/screens and judged by axe, in the dark as well.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -90,9 +91,7 @@ class Visit:
         for language, page in self.pages.items():
             words = WORDS[language]
             title = words[key].format(**fields)
-            expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible(
-                timeout=15_000
-            )
+            expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
             if text:
                 expect(page.get_by_text(words[text].format(**fields)).first).to_be_visible()
 
@@ -193,6 +192,10 @@ def test_no_tariff(visit: Visit) -> None:
         page.locator("#phone").fill(f"+{visit.world.phone}")
         page.get_by_role("button", name=WORDS[language]["pay"], exact=True).click()
     _problem(visit, "error_offer")
+    for page in visit.pages.values():
+        # What was right is kept.
+        expect(page.locator("#phone")).to_have_value(re.compile(r"\+380 97"))
+        expect(page.locator("#phone")).not_to_have_attribute("aria-invalid", "true")
     visit.look()
 
 

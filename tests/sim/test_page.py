@@ -85,7 +85,7 @@ class Shopper:
         self.page.get_by_role("button", name=text, exact=True).click()
 
     def sees(self, title: str) -> None:
-        expect(self.pay.get_by_role("heading", name=title)).to_be_visible(timeout=15_000)
+        expect(self.pay.get_by_role("heading", name=title)).to_be_visible()
 
     def closes(self) -> None:
         # Whoever answered on the phone, below on a small screen, scrolls up again.
@@ -93,13 +93,11 @@ class Shopper:
         self.shop.get_by_role("button", name="Закрыть").click()
 
     def has_bought(self, what: str) -> None:
-        expect(self.shop.get_by_role("heading", name=PAID)).to_be_visible(timeout=15_000)
+        expect(self.shop.get_by_role("heading", name=PAID)).to_be_visible()
         expect(self.shop.locator("#bought")).to_have_text(what)
 
     def has_message(self) -> None:
-        expect(self.page.locator(".bubble:not(.mine)").last).to_contain_text(
-            "отправьте ДА", timeout=15_000
-        )
+        expect(self.page.locator(".bubble:not(.mine)").last).to_contain_text("отправьте ДА")
         expect(self.page.locator("#composer .yes")).to_be_enabled()
 
     def picture(self, name: str) -> None:

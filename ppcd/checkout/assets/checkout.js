@@ -30,6 +30,7 @@
 
   const overlay = (url, presser) => {
     const dialog = document.createElement("dialog");
+    dialog.setAttribute("aria-label", pay);
     style(dialog, { width: "min(460px, 100vw)", height: "min(720px, 100dvh)", maxWidth: "100vw",
                     maxHeight: "100dvh", padding: "0", border: "0", borderRadius: "20px",
                     overflow: "hidden", background: "transparent" });

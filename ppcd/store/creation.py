@@ -170,7 +170,7 @@ def choose_address(new: NewCharge, held: Mapping[int, _Held]) -> tuple[Address, 
     whatever the route says: a late answer to the older charge must not pay for this one. None
     when all of them wait.
     """
-    if not held:
+    if not held and new.pool:
         return min(new.pool, key=_NUMBER), new.code if new.code_required else None
     uses = [
         (address, held.get(awaiting_key(new.msisdn, address.address_no))) for address in new.pool

@@ -11,17 +11,27 @@ from itertools import count
 from typing import Any
 
 from ppcd.charge.rules import State
-from ppcd.store import charges, creation, debits, expiry, prompts, registers, replies, second_look
+from ppcd.store import (
+    charges,
+    creation,
+    debits,
+    expiry,
+    intents,
+    prompts,
+    registers,
+    replies,
+    second_look,
+)
 from ppcd.store.creation import Created, CreateResult
-from ppcd.store.debits import Begun, Intent, Result
+from ppcd.store.debits import Result
 from ppcd.store.ids import first_id_of
+from ppcd.store.intents import Begun, Intent
 from ppcd.store.lanes import PINNED, Direct
 from ppcd.store.prompts import Answered, Go, NewReceipt, Writing
 from ppcd.store.replies import Settled
 from ppcd.store.rows import (
     Address,
     ChargeRow,
-    ClearReplies,
     DebitJob,
     Ended,
     Evidence,
@@ -40,6 +50,7 @@ WORK = (
     "hold",
     "prompt_job",
     "debit_job",
+    "reservation",
     "webhook_job",
     "sink_token",
     "pause",
@@ -59,12 +70,6 @@ class Charge:
     address: str
     code: str | None
     prompt: PromptJob
-
-
-def clear(*batch: NewReply) -> ClearReplies:
-    """Replies that each have a key, in columns."""
-    keys = [reply.key for reply in batch if reply.key is not None]
-    return ClearReplies([r.reply_id for r in batch], keys, [r.evidence for r in batch])
 
 
 class Store:
@@ -264,7 +269,7 @@ class Store:
 
     def confirm(self, *batch: NewReply, repeat: bool = False) -> list[Settled | None]:
         """The first look."""
-        return self.pinned.run(replies.confirm, clear(*batch), lease_s=LEASE_S, repeat=repeat)
+        return self.pinned.run(replies.confirm, batch, lease_s=LEASE_S, repeat=repeat)
 
     def look_again(
         self, *batch: NewReply, repeat: bool = False, untrusted: Sequence[str] = ()
@@ -281,10 +286,8 @@ class Store:
         )
 
     def settle(self, reply: NewReply) -> Settled:
-        """Both looks; who has no number, or writes to no address of ours, has only the second."""
-        settled = None
-        if reply.key is not None:
-            [settled] = self.confirm(reply)
+        """Both looks."""
+        [settled] = self.confirm(reply)
         if settled is None:
             [settled] = self.look_again(reply)
         return settled
@@ -299,8 +302,8 @@ class Store:
         self, charge: Charge, *, attempt: int = 1, query: bool = False, repeat: bool = False
     ) -> Begun | Ended | None:
         """Record an attempt before it is made."""
-        intent = Intent(charge.charge_id, attempt, query, repeat)
-        [begun] = self.run(debits.begin, [intent], node="a", lease_s=LEASE_S)
+        intent = Intent(charge.charge_id, attempt, "query" if query else "debit", repeat)
+        [begun] = self.run(intents.begin, [intent], node="a", lease_s=LEASE_S)
         return begun
 
     def result(

@@ -22,6 +22,7 @@ from ppcd.billing.answers import as_refund
 from ppcd.billing.file_settings import FileBillingSettings
 from ppcd.billing.journal import Damaged, Journal, Line
 from ppcd.billing.template import fill, texts_of
+from ppcd.billing.unable import CannotReserve
 from ppcd.charge.debit import Abilities, Debited, DebitOrder, NotFound, NotSent, Order, Unknown
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 
@@ -45,7 +46,7 @@ class _Job:
     answer: Deferred[Any]
 
 
-class FileBilling:
+class FileBilling(CannotReserve):
     """Writes debits and refunds into files, each once; fulfils flow's adapter protocol."""
 
     def __init__(

@@ -14,6 +14,7 @@ from ppcd.billing import wire
 from ppcd.billing.answers import Settled, as_refund
 from ppcd.billing.settings import HttpBillingSettings
 from ppcd.billing.template import texts_of
+from ppcd.billing.unable import CannotReserve
 from ppcd.charge.debit import (
     Abilities,
     Debited,
@@ -49,7 +50,7 @@ class _Client(Protocol):
     async def close(self) -> None: ...
 
 
-class HttpBilling:
+class HttpBilling(CannotReserve):
     """Debits, gives back and asks about both over HTTP; fulfils flow's adapter protocol.
 
     `credentials` is the value of the Authorization header, `password` what stands in templates;

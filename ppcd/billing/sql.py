@@ -20,6 +20,7 @@ from ppcd.billing.answers import (
 )
 from ppcd.billing.sql_settings import SqlBillingSettings
 from ppcd.billing.template import FIELDS, REFUND_FIELDS, field_of, statement_with_parameters
+from ppcd.billing.unable import CannotReserve
 from ppcd.charge.debit import (
     Abilities,
     Debited,
@@ -76,7 +77,7 @@ def lanes_for(settings: SqlBillingSettings, dsn: str, *, reactor: Any) -> Lanes:
     )
 
 
-class SqlBilling:
+class SqlBilling(CannotReserve):
     """Debits, gives back and asks about both with the operator's statements; fulfils flow's
     protocol."""
 

@@ -50,6 +50,8 @@ class Situation:
     major_number: str = ""
     reprompts: int = 0
     wrong_codes: int = 0
+    #: Consent is by a PIN on the partner's site: an answer can only refuse.
+    by_pin: bool = False
 
 
 #: Ends that cost nothing: a late yes to them deserves the word that nothing was taken.
@@ -95,6 +97,8 @@ def _on_awaiting(
 ) -> Effect:
     if not situation.written:
         return Effect.EARLY
+    if situation.by_pin and verdict in (Verdict.YES, Verdict.UNCLEAR):
+        return Effect.IGNORED
     if verdict is Verdict.YES and situation.code is not None and number is not None:
         if number == situation.code:
             return Effect.EARLY  # became right between the two rounds: it was sent before that

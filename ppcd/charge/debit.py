@@ -46,6 +46,8 @@ REASON_OF_EVENT: Final[Mapping[Event, DenialReason]] = MappingProxyType(
         Event.LIMIT_EXCEEDED: DenialReason.LIMIT_EXCEEDED,
         Event.NOT_STARTED_IN_TIME: DenialReason.BILLING_UNAVAILABLE,
         Event.NOT_FOUND: DenialReason.BILLING_UNAVAILABLE,
+        # Nobody learned in time whether the money was held, and it was let go.
+        Event.RELEASED: DenialReason.BILLING_UNAVAILABLE,
     }
 )
 
@@ -91,7 +93,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebitOrder(Order):
-    """One attempt at one charge's only debit; the key is the charge's id."""
+    """One attempt at one charge's only debit, in one step or two; the key is the charge's id."""
+
+    #: Of a capture or release: billing's own reference of the reservation, where it gave one.
+    reservation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +134,15 @@ class NotFound:
     """Billing knows nothing of the key. Only from a query."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The money is held for us, and has not moved. From a reserve, or from a query about one."""
+
+    reference: str | None
+
+
 DebitAnswer = Debited | Denied | NotSent | Unknown
-QueryAnswer = Debited | Denied | NotFound | NotSent | Unknown
+QueryAnswer = Debited | Reserved | Denied | NotFound | NotSent | Unknown
 
 
 def judge(
@@ -146,6 +158,8 @@ def judge(
     match answer:
         case Debited():
             return Event.DEBITED
+        case Reserved():
+            return Event.RESERVED
         case Denied():
             # Attempt 2 refused, attempt 1 still on its way: that may debit after the refusal.
             # Where keys are not deduplicated, a refusal of one says nothing about the other.
@@ -168,6 +182,7 @@ class Doubt(Enum):
     AGAIN = "again"  #: send the same key again
     ASK = "ask"  #: ask billing what became of the key
     REVIEW = "review"  #: leave it to a person or to reconciliation
+    LET_GO = "let_go"  #: release what may be held: only of a reserve
 
 
 class NextStep(NamedTuple):

@@ -61,8 +61,8 @@ class Event(StrEnum):
     # Two steps, where billing can reserve.
     RESERVE_STARTED = "reserve_started"
     RESERVED = "reserved"
-    CAPTURE_STARTED = "capture_started"
-    LAPSED = "lapsed"  # nobody captured in time
+    CAPTURE_STARTED = "capture_started"  # the partner confirmed
+    LAPSED = "lapsed"  # nobody confirmed in time
     RELEASED = "released"
 
 
@@ -102,17 +102,22 @@ RULES: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
         (S.REVIEW, E.DEBITED): S.SUCCEEDED,
         (S.REVIEW, E.DENIED): S.DENIED,
         (S.REVIEW, E.NOT_FOUND): S.DENIED,
-        # In two steps.
+        # In two steps. A lost answer to a reserve: it is asked for again, and money that is held
+        # is held; or, past the horizon, whatever is held is let go, and nobody was told of it.
         (S.CONFIRMED, E.RESERVE_STARTED): S.RESERVING,
         (S.RESERVING, E.NOT_SENT): S.CONFIRMED,
         (S.RESERVING, E.RESERVED): S.RESERVED,
         (S.RESERVING, E.DENIED): S.DENIED,
         (S.RESERVING, E.DEBIT_UNKNOWN): S.IN_DOUBT,
+        (S.IN_DOUBT, E.RESERVED): S.RESERVED,
+        (S.IN_DOUBT, E.RELEASED): S.DENIED,
         (S.RESERVED, E.CAPTURE_STARTED): S.CAPTURING,
         (S.RESERVED, E.CANCEL): S.RELEASING,
         (S.RESERVED, E.LAPSED): S.RELEASING,
         (S.RESERVED, E.RELEASED): S.CANCELLED,  # billing let it lapse by itself
-        (S.CAPTURING, E.NOT_SENT): S.RESERVED,
+        # Never back to `reserved`: the partner was told that it is being taken.
+        (S.CAPTURING, E.NOT_SENT): S.CAPTURING,
+        (S.CAPTURING, E.NOT_STARTED_IN_TIME): S.RELEASING,
         (S.CAPTURING, E.DEBITED): S.SUCCEEDED,
         (S.CAPTURING, E.DENIED): S.DENIED,
         (S.CAPTURING, E.DEBIT_UNKNOWN): S.IN_DOUBT,
@@ -123,6 +128,7 @@ RULES: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
         (S.RELEASING, E.RELEASED): S.CANCELLED,
         (S.RELEASING, E.DENIED): S.REVIEW,
         (S.RELEASING, E.NEEDS_REVIEW): S.REVIEW,
+        (S.REVIEW, E.RELEASED): S.CANCELLED,
     }
 )
 
@@ -135,6 +141,7 @@ _AFTER_DEBIT_STARTED: Final = (S.DEBITING, *_UNDECIDED, *_DECIDED)
 _AFTER_RESERVE_STARTED: Final = (*_TWO_STEP, *_UNDECIDED, *_DECIDED, S.CANCELLED)
 _AFTER_RESERVED: Final = (S.CAPTURING, S.RELEASING, *_UNDECIDED, *_DECIDED, S.CANCELLED)
 _AFTER_STARTED: Final = (S.DEBITING, *_AFTER_RESERVE_STARTED)
+_NOT_TO_BE_STARTED: Final = tuple(s for s in _AFTER_STARTED if s is not S.CAPTURING)
 _WITHOUT_CONSENT: Final = (S.DECLINED, S.EXPIRED, S.UNDELIVERABLE)
 
 
@@ -162,7 +169,7 @@ LATE: Final[frozenset[tuple[State, Event]]] = _pairs(
         E.TIME_UP: _AFTER_AWAITING,
         # Our own acts, where another node was faster.
         E.LIMIT_EXCEEDED: _AFTER_STARTED,
-        E.NOT_STARTED_IN_TIME: _AFTER_STARTED,
+        E.NOT_STARTED_IN_TIME: _NOT_TO_BE_STARTED,
         E.DEBIT_STARTED: _AFTER_DEBIT_STARTED,
         E.RESERVE_STARTED: _AFTER_RESERVE_STARTED,
         E.CAPTURE_STARTED: _AFTER_RESERVED,
@@ -174,8 +181,8 @@ LATE: Final[frozenset[tuple[State, Event]]] = _pairs(
         E.DEBITED: (S.SUCCEEDED,),
         E.DENIED: (S.DENIED, S.CANCELLED, *_WITHOUT_CONSENT),
         E.NOT_FOUND: (S.RESERVED, S.CAPTURING, S.RELEASING, S.DENIED, S.CANCELLED),
-        E.RESERVED: (S.RESERVED, S.CAPTURING, S.RELEASING, *_UNDECIDED, S.SUCCEEDED),
-        E.RELEASED: (S.CAPTURING, *_UNDECIDED, S.DENIED, S.CANCELLED),
+        E.RESERVED: (S.RESERVED, S.CAPTURING, S.RELEASING, S.REVIEW, S.SUCCEEDED),
+        E.RELEASED: (S.CAPTURING, S.DENIED, S.CANCELLED),
     }
 )
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
+from ppcd.charge.codes import CODE_LENGTH, PIN_LENGTH
 from ppcd.charge.debit import DenialReason
 from ppcd.charge.money import AMOUNT_MINOR_MAX, Money, amount_text, currency_text
 from ppcd.charge.template import (
@@ -44,6 +45,8 @@ __all__ = [
 
 #: What an answer to may cost money: the price must be where every phone shows it.
 ASKING: Final = frozenset({Kind.PROMPT, Kind.PROMPT_CODE, Kind.REPROMPT, Kind.REPROMPT_CODE})
+#: What the price must stand in the first segment of: consent to it may cost money.
+PRICED: Final = ASKING | {Kind.PIN}
 _WITH_CODE: Final = frozenset({Kind.PROMPT_CODE, Kind.REPROMPT_CODE})
 
 #: References are never cut, so that they can be searched for.
@@ -92,7 +95,7 @@ class Texts:
 
 
 def _head_max(kind: Kind) -> int:
-    return PART_UNITS if kind in ASKING else SEGMENTS_MAX * PART_UNITS
+    return PART_UNITS if kind in PRICED else SEGMENTS_MAX * PART_UNITS
 
 
 _PRICE: Final = ("merchant", "amount", "currency")
@@ -102,6 +105,7 @@ _REQUIRED: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(
     {
         Kind.PROMPT: _PRICE,
         Kind.PROMPT_CODE: (*_PRICE, "code"),
+        Kind.PIN: (*_PRICE, "code"),
         Kind.REPROMPT: _PRICE,
         Kind.REPROMPT_CODE: (*_PRICE, "code"),
         Kind.RECEIPT: _PRICE,
@@ -114,7 +118,7 @@ _ALLOWED: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
     {
         kind: frozenset(
             {*_PRICE, *required, "description"}
-            | ({"reference"} if kind not in ASKING else set())
+            | ({"reference"} if kind not in PRICED else set())
             | ({"reason"} if kind is Kind.NOT_DEBITED else set())
         )
         for kind, required in _REQUIRED.items()
@@ -127,7 +131,7 @@ _LONGEST: Final = {
     "description": "Щ" * DESCRIPTION_UNITS_MAX,
     "amount": amount_text(Money(AMOUNT_MINOR_MAX, "UAH"), "ru"),
     "currency": "UAH",
-    "code": "0000",
+    "code": "0" * CODE_LENGTH,
     "reference": "0" * REFERENCE_LENGTH_MAX,
     "reason": max((text for texts in REASONS.values() for text in texts.values()), key=len),
 }
@@ -181,14 +185,15 @@ def _code_follows_yes(form: Form, language: str) -> bool:
 def _lint_lengths(
     forms: tuple[Form, ...], kind: Kind, language: str, segments: Callable[[str], int]
 ) -> Iterator[str]:
-    longest = fit(forms, _LONGEST, language=language, head_max=_head_max(kind))
+    values = _LONGEST | {"code": "0" * (PIN_LENGTH if kind is Kind.PIN else CODE_LENGTH)}
+    longest = fit(forms, values, language=language, head_max=_head_max(kind))
     needed = segments(longest.text)
     if needed > SEGMENTS_MAX:
         yield (
             f"it takes {needed} segments with the longest values, {SEGMENTS_MAX} are allowed: "
             "shorten it."
         )
-    if kind not in ASKING:
+    if kind not in PRICED:
         return
     late = units(longest.head) - PART_UNITS
     if late > 0:

@@ -16,6 +16,7 @@ class Kind(StrEnum):
 
     PROMPT = "prompt"
     PROMPT_CODE = "prompt_code"
+    PIN = "pin"
     REPROMPT = "reprompt"
     REPROMPT_CODE = "reprompt_code"
     RECEIPT = "receipt"
@@ -39,6 +40,10 @@ def _prompt(ask: str, end: str) -> str:
 _UK: Final = {
     Kind.PROMPT: _prompt("Для підтвердження оплати, надішліть ТАК", " у відповідь"),
     Kind.PROMPT_CODE: _prompt("Для підтвердження оплати, надішліть ТАК {code}", " у відповідь"),
+    Kind.PIN: (
+        "Код {code} для оплати {amount} {currency}: {merchant}[, {description}]. "
+        "Введіть його на сайті продавця, нікому не повідомляйте"
+    ),
     Kind.REPROMPT: (
         "{merchant}, {amount} {currency}. Відповідь незрозуміла: надішліть лише ТАК або НІ"
     ),
@@ -63,6 +68,10 @@ _UK: Final = {
 _RU: Final = {
     Kind.PROMPT: _prompt("Для подтверждения оплаты, отправьте ДА", " в ответ"),
     Kind.PROMPT_CODE: _prompt("Для подтверждения оплаты, отправьте ДА {code}", " в ответ"),
+    Kind.PIN: (
+        "Код {code} для оплаты {amount} {currency}: {merchant}[, {description}]. "
+        "Введите его на сайте продавца, никому не сообщайте"
+    ),
     Kind.REPROMPT: (
         "{merchant}, {amount} {currency}. Ответ непонятен: отправьте только ДА или НЕТ"
     ),
@@ -86,6 +95,10 @@ _RU: Final = {
 _EN: Final = {
     Kind.PROMPT: _prompt("To confirm the payment, reply YES", ""),
     Kind.PROMPT_CODE: _prompt("To confirm the payment, reply YES {code}", ""),
+    Kind.PIN: (
+        "Code {code} to pay {amount} {currency}: {merchant}[, {description}]. "
+        "Enter it on the merchant's site, tell it to nobody"
+    ),
     Kind.REPROMPT: ("{merchant}, {amount} {currency}. Answer not understood: reply only YES or NO"),
     Kind.REPROMPT_CODE: (
         "{merchant}, {amount} {currency}. "

@@ -16,6 +16,7 @@ from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import State
 from ppcd.checkout.offers import Offer, read_offers
 from ppcd.flow import request as flow
+from ppcd.flow.view import ChargeView
 from ppcd.store import checkout as store
 from ppcd.store.batcher import Batcher
 from ppcd.store.checkout import NewSession, SessionRow, Try
@@ -41,7 +42,7 @@ class Session:
     id: str
     row: SessionRow
     offers: tuple[Offer, ...]
-    charge: flow.ChargeView | None
+    charge: ChargeView | None
 
     @property
     def partner(self) -> flow.Partner:
@@ -186,8 +187,9 @@ class Sessions:
                 why = "not_served" if answer.why is Why.BLOCKED else "no_free_address"
             case OverLimit():
                 why = "over_limit"
-            case flow.Busy() | flow.CorrelatorTaken():
-                # Nobody knows; the next press goes on with this very try.
+            case flow.Busy() | flow.CorrelatorTaken() | flow.CannotReserve():
+                # The last is never said to the page's charges, which are of one step. Else nobody
+                # knows; the next press goes on with this very try.
                 pass
             case other:
                 assert_never(other)

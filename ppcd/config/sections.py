@@ -164,6 +164,12 @@ class Route(Section):
         "route serves is refused to the partner.",
     )
     billing: Name = Field(description="Name under `billing:` of the system that debits.")
+    two_step_consent: Literal["reply", "pin"] = Field(
+        default="reply",
+        description="How a subscriber agrees to a payment in two steps: by an answer, or by typing "
+        "a PIN from a text on the partner's site (`pin`). With `pin` the partner sees the code "
+        "pass by: only where partners are trusted not to make people type it elsewhere.",
+    )
     code: Literal["never", "always", "above"] | None = Field(
         default=None,
         description="When the prompt asks for a code as well (`ДА 4821`): never, always, or above "
@@ -229,6 +235,14 @@ class Charges(Section):
         description="Seconds after which a debit or refund that billing has not settled goes to "
         "`review`. Shorter than billing's own longest processing time, and people do a machine's "
         "work.",
+    )
+    reservation_s: Whole = Field(
+        default=900,
+        ge=30,
+        le=7 * 86400,
+        description="Seconds that a partner has to confirm or cancel what is reserved, in payments "
+        "of two steps; then it is let go. Longer than billing itself holds money, and confirmed "
+        "payments are refused.",
     )
     reprompts_max: Whole = Field(
         default=2, ge=0, le=5, description="How often an unclear answer is asked about again."

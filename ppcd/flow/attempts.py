@@ -19,10 +19,12 @@ from ppcd.charge.debit import (
     NotFound,
     NotSent,
     QueryAnswer,
+    Reserved,
     Unknown,
     resolve_doubt,
 )
 from ppcd.charge.refund import Refunded, RefundQueryAnswer
+from ppcd.charge.reservation import Released
 from ppcd.flow.ports import Adapter
 from ppcd.metrics import Metrics
 
@@ -111,13 +113,17 @@ def kept(text: str | None) -> str | None:
     return None if text is None else _UNHOLDABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def told(answer: QueryAnswer | RefundQueryAnswer) -> tuple[str, str]:
+def told(answer: QueryAnswer | RefundQueryAnswer | Released) -> tuple[str, str]:
     """The word under which an answer is recorded and counted, and its detail for people."""
     match answer:
         case Debited():
             return "debited", ""
         case Refunded():
             return "refunded", ""
+        case Reserved():
+            return "reserved", ""
+        case Released():
+            return "released", ""
         case Denied():
             return "denied", answer.code
         case NotSent():

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ppcd.flow.request import ChargeView, Partner, view_of
+from ppcd.flow.request import Partner
+from ppcd.flow.view import ChargeView, view_of
 from ppcd.store import charges, listing
 from ppcd.store.lanes import Runner
-from ppcd.store.listing import Criteria
+from ppcd.store.listing import Criteria, Standing
 
-__all__ = ["LOOKED_AT_MAX", "Criteria", "Listings", "Page", "TooMany"]
+__all__ = ["LOOKED_AT_MAX", "Criteria", "Listings", "Page", "Standing", "TooMany"]
 
 #: A list is made of so many charges at most; who has more names a shorter time.
 LOOKED_AT_MAX: Final = 10_000

@@ -97,6 +97,7 @@ class Notifications:
             reason=due.reason,
             billing_reference=due.billing_reference,
             decided_at=due.decided_at,
+            was_reserved=due.was_reserved,
         )
         secrets = [s for s in (due.secret, due.secret_before) if s is not None]
         begun_at = self._clock.seconds()

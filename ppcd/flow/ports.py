@@ -3,7 +3,7 @@
 Owns the words for what the world can answer. The rooms above fulfil these; nothing here does.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from ppcd.charge.debit import Abilities, DebitAnswer, DebitOrder, QueryAnswer
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
+from ppcd.charge.reservation import ReleaseAnswer, ReserveAnswer
 from ppcd.store.rows import DebitJob, PromptJob, PromptKey, WebhookKey
 
 # --- the phone ---------------------------------------------------------------------------------
@@ -89,31 +90,11 @@ class Said:
 class Mo(NamedTuple):
     """A message from a phone. `msisdn` is its number, None where the sender has none.
 
-    Never to be logged: the number is in full.
+    A tuple of plain values, for they come in floods. Never to be logged: the number is in full.
     """
 
     said: Said
     msisdn: int | None
-
-
-class Mos:
-    """Messages from phones, column by column: floods are made of them."""
-
-    __slots__ = ("msisdns", "said")
-
-    def __init__(self, said: list[Said], msisdns: list[int | None]) -> None:
-        self.said = said
-        self.msisdns = msisdns
-
-    def add(self, mo: Mo) -> None:
-        self.said.append(mo.said)
-        self.msisdns.append(mo.msisdn)
-
-    def __len__(self) -> int:
-        return len(self.said)
-
-    def __iter__(self) -> Iterator[Mo]:
-        return map(Mo, self.said, self.msisdns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +139,20 @@ class Adapter(Protocol):
 
     async def query_refund(self, order: RefundOrder) -> RefundQueryAnswer:
         """Ask what became of a refund's key."""
+        ...
+
+    # In two steps; called only where `abilities.reserving`. `may_send` as for a debit.
+
+    async def reserve(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReserveAnswer:
+        """Ask to hold the money."""
+        ...
+
+    async def capture(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
+        """Ask to take the whole of what is held."""
+        ...
+
+    async def release(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReleaseAnswer:
+        """Ask to let go of what is held. Repeated until it is answered; holding nothing is well."""
         ...
 
     async def close(self) -> None:
@@ -217,7 +212,10 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What a partner is told about a charge: the facts of its end, enough to write the event."""
+    """What a partner is told about a charge: the facts of its end, enough to write the event.
+
+    Of two steps it may also be what comes before: `pending_validation`, `reserved`.
+    """
 
     charge_id: int
     sequence: int
@@ -225,6 +223,8 @@ class End:
     reason: str | None
     billing_reference: str | None
     decided_at: datetime
+    #: A charge that ended cancelled had been reserved.
+    was_reserved: bool = False
 
 
 class WriteEvent(Protocol):

@@ -11,16 +11,16 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from ppcd.charge.codes import make_code
-from ppcd.charge.debit import DenialReason
+from ppcd.charge.codes import make_code, make_pin
 from ppcd.charge.money import Money, to_major_number
 from ppcd.charge.msisdn import Msisdn
-from ppcd.charge.rules import END_STATES, State
+from ppcd.charge.rules import State
 from ppcd.charge.texts import LANGUAGES, one_line
-from ppcd.flow.document import Document, document_text
+from ppcd.flow.document import document_text
 from ppcd.flow.ends import hand_on
 from ppcd.flow.keys import Keys
 from ppcd.flow.ports import LEASE_S, Ids, Offers
+from ppcd.flow.view import ChargeView, view_of
 from ppcd.flow.waiting import Ends
 from ppcd.metrics import Metrics
 from ppcd.store import charges, creation, registers
@@ -71,20 +71,8 @@ class Order:
     document: Mapping[str, Any]
     #: What makes it the same request: equal under one correlator, it is answered alike.
     fingerprint: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ChargeView:
-    """A charge as its partner may see it."""
-
-    charge_id: int
-    state: State
-    reason: DenialReason | None
-    created_at: datetime
-    paid_at: datetime | None
-    billing_reference: str | None
-    document: Mapping[str, Any]
-    sink: str | None
+    #: The money is to be held first, and taken when the partner confirms.
+    two_step: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +108,11 @@ class NotServed:
 
 
 @dataclass(frozen=True, slots=True)
+class CannotReserve:
+    """The billing system behind this number's route makes charges in one step only."""
+
+
+@dataclass(frozen=True, slots=True)
 class Busy:
     """Not now, or nobody knows: the same request again is harmless when it has a correlator."""
 
@@ -133,6 +126,7 @@ CreateAnswer = (
     | ReferenceTaken
     | NoFreeAddress
     | NotServed
+    | CannotReserve
     | Spared
     | OverLimit
     | Busy
@@ -180,6 +174,10 @@ class RouteRules:
     #: Whether a charge of this amount asks for a code.
     with_code: Callable[[Money], bool]
     quarantine_s: float
+    #: Its billing can hold money, so that charges may be made in two steps.
+    reserving: bool = False
+    #: Consent to such charges is by a PIN on the partner's site instead of by an answer.
+    by_pin: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +252,8 @@ class Requests:
         route = self._route_of(order.msisdn)
         if route is None:
             return NotServed()
+        if order.two_step and not route.reserving:
+            return CannotReserve()
         try:
             tariff = await self.tariff(partner, order.product_id) if order.product_id else None
             await self._ids.ensure(1)
@@ -309,9 +309,9 @@ class Requests:
         return Created(view_of(row))
 
     async def get(self, partner: Partner, charge_id: int, wait_s: float = 0) -> ChargeView | None:
-        """A partner's charge; with `wait_s`, answers when it ends, or then."""
+        """A partner's charge; with `wait_s`, answers when it ends or is reserved, or then."""
         view = await self._look_up(partner, charge_id)
-        if view is None or wait_s <= 0 or view.state in END_STATES:
+        if view is None or wait_s <= 0 or not view.to_be_waited_for:
             return view
         await self._ends.wait(charge_id, wait_s)
         return await self._look_up(partner, charge_id)
@@ -350,6 +350,7 @@ class Requests:
         major = to_major_number(order.money)
         language = order.language or partner.language or rules.language
         debit_start_s = tariff.debit_start_s if tariff is not None else None
+        by_pin = order.two_step and route.by_pin
         return NewCharge(
             charge_id=self._ids.take(1)[0],
             partner_id=partner.partner_id,
@@ -377,6 +378,9 @@ class Requests:
             sink_token=order.sink_token,
             sink_token_expires_at=order.sink_token_expires_at,
             document=document_text(order.document),
+            two_step=order.two_step,
+            authorization_id=f"{self._random_below(1 << 128):032x}" if by_pin else None,
+            pin=make_pin(self._random_below) if by_pin else None,
         )
 
     async def _look_up(self, partner: Partner, charge_id: int) -> ChargeView | None:
@@ -384,17 +388,3 @@ class Requests:
             return None
         [row] = await self._get.submit([charge_id])
         return view_of(row) if row is not None and row.partner_id == partner.partner_id else None
-
-
-def view_of(row: ChargeRow) -> ChargeView:
-    state = State(row.state)
-    return ChargeView(
-        charge_id=row.charge_id,
-        state=state,
-        reason=None if row.reason is None else DenialReason(row.reason),
-        created_at=row.created_at,
-        paid_at=row.decided_at if state is State.SUCCEEDED else None,
-        billing_reference=row.billing_reference,
-        document=Document(row.document),
-        sink=row.sink,
-    )

@@ -24,7 +24,15 @@ STATES: Final = (
 )
 VERDICTS: Final = ("yes", "no", "stop", "unclear")
 #: What a billing adapter answered to a debit, or to the question what became of one.
-DEBIT_OUTCOMES: Final = ("debited", "denied", "not_sent", "not_found", "unknown")
+DEBIT_OUTCOMES: Final = (
+    "debited",
+    "reserved",
+    "released",
+    "denied",
+    "not_sent",
+    "not_found",
+    "unknown",
+)
 #: How one attempt to deliver a notification ended; `dead` gives up until a person asks
 #: again, `put_off` was no attempt: too many to that host were under way.
 WEBHOOK_OUTCOMES: Final = ("delivered", "later", "gone", "dead", "put_off")
@@ -34,6 +42,7 @@ JOB_KINDS: Final = ("prompt", "debit", "webhook")
 PROMPT_KINDS: Final = (
     "prompt",
     "prompt_code",
+    "pin",
     "reprompt",
     "reprompt_code",
     "receipt",

@@ -36,6 +36,17 @@ class Problem(Enum):
         "Too many matching records found. Specify additional/suitable criteria to limit the "
         "number of records.",
     )
+    INVALID_AUTHORIZATION_ID = (
+        400,
+        "CARRIER_BILLING.INVALID_AUTHORIZATION_ID",
+        "Invalid authorizationId.",
+    )
+    INVALID_CODE = (400, "CARRIER_BILLING.INVALID_CODE", "Invalid code.")
+    VALIDATION_FAILED = (
+        400,
+        "CARRIER_BILLING.VALIDATION_FAILED",
+        "the maximum number of attempts have been consumed for this validation.",
+    )
     UNAUTHENTICATED = (
         401,
         "UNAUTHENTICATED",
@@ -62,6 +73,7 @@ class Problem(Enum):
         "The resource that a client tried to create already exists.",
     )
     ANOTHER_SESSION = (409, "ALREADY_EXISTS", "Another session is created for the same UE")
+    ALREADY_VALIDATED = (409, "ALREADY_EXISTS", "Payment already validated")
     PAYMENT_CONFIRMED = (409, "CARRIER_BILLING.PAYMENT_CONFIRMED", "Payment has been confirmed.")
     PAYMENT_CANCELLED = (409, "CARRIER_BILLING.PAYMENT_CANCELLED", "Payment has been cancelled.")
     PAYLOAD_TOO_LARGE = (413, "PAYLOAD_TOO_LARGE", "The request body is too large.")
@@ -70,6 +82,11 @@ class Problem(Enum):
         "UNSUPPORTED_MEDIA_TYPE",
         "The server refuses to accept the request because the payload format is in an "
         "unsupported format.",
+    )
+    SERVICE_NOT_APPLICABLE = (
+        422,
+        "SERVICE_NOT_APPLICABLE",
+        "The service is not available for the provided identifier.",
     )
     MISSING_IDENTIFIER = (422, "MISSING_IDENTIFIER", "The phone number cannot be identified.")
     UNAUTHORIZED_AMOUNT = (

@@ -19,37 +19,23 @@ _TYPE_PREFIX: Final = "org.camaraproject.carrier-billing.v0."
 def payment_event(
     *,
     charge_id: int,
-    state: State,
+    state: State | None,
     reason: DenialReason | None,
     decided_at: datetime,
     sequence: int,
     event_id: str,
     time: datetime,
     source: str,
+    was_reserved: bool = False,
 ) -> bytes:
-    """The CloudEvent of a charge's end.
+    """The CloudEvent of a charge's end, or of what comes before it in two steps.
 
-    `event_id` is the same on every attempt and has no dots (it is signed between dots).
-    `sequence` numbers the events of one charge, as they may overtake each other.
-    `source` is a URI reference that says who sends.
+    `state` is RESERVED, or an end; None: a code is awaited. `event_id` is the same on every attempt
+    and has no dots (it is signed between dots). `sequence` numbers the events of one charge, as
+    they may overtake each other. `source` is a URI reference that says who sends.
     """
-    denied = denial_reason(state, reason)
-    data: dict[str, Any] = {"paymentId": str(charge_id)}
-    if denied is None:
-        assert state is State.SUCCEEDED, f"{state} is not an end that partners are told of"
-        kind = "payment-completed"
-        data |= {
-            "status": "succeeded",
-            "description": "The payment has been charged.",
-            "paymentDate": rfc3339(decided_at),
-        }
-    else:
-        kind = "payment-denied"
-        data |= {
-            "status": "failed",
-            "description": f"The payment has not been charged: {denied.value}.",
-            "denialReason": denied.value,
-        }
+    kind, data = _said(state, reason, decided_at=decided_at, was_reserved=was_reserved)
+    data = {"paymentId": str(charge_id), **data}
     event = {
         "id": event_id,
         "source": source,
@@ -64,6 +50,38 @@ def payment_event(
     return json.dumps(event, separators=(",", ":")).encode("ascii")
 
 
+def _said(
+    state: State | None, reason: DenialReason | None, *, decided_at: datetime, was_reserved: bool
+) -> tuple[str, dict[str, Any]]:
+    """The event's kind, and what it says."""
+    if state is None or state is State.RESERVED:
+        kind = "payment-pending-validation" if state is None else "payment-reserved"
+        return kind, {"status": "succeeded", "description": _BEFORE_THE_END[kind]}
+    denied = denial_reason(state, reason, was_reserved=was_reserved)
+    if denied is not None:
+        return "payment-denied", {
+            "status": "failed",
+            "description": f"The payment has not been charged: {denied.value}.",
+            "denialReason": denied.value,
+        }
+    if state is State.CANCELLED:
+        why = "" if reason is None else f": {reason.value}"
+        description = f"The reservation was let go, nothing has been charged{why}."
+        return "payment-cancelled", {"status": "succeeded", "description": description}
+    assert state is State.SUCCEEDED, f"{state} is not an end that partners are told of"
+    return "payment-completed", {
+        "status": "succeeded",
+        "description": "The payment has been charged.",
+        "paymentDate": rfc3339(decided_at),
+    }
+
+
+_BEFORE_THE_END: Final = {
+    "payment-pending-validation": "A code was sent to the subscriber: validate the payment.",
+    "payment-reserved": "The amount is reserved: confirm or cancel the payment.",
+}
+
+
 class EventWriter:
     """Fulfils flow's `WriteEvent` for one sender."""
 
@@ -73,11 +91,12 @@ class EventWriter:
     def __call__(self, end: End, *, event_id: str) -> bytes:
         return payment_event(
             charge_id=end.charge_id,
-            state=State(end.state),
+            state=None if end.state == "pending_validation" else State(end.state),
             reason=None if end.reason is None else DenialReason(end.reason),
             decided_at=end.decided_at,
             sequence=end.sequence,
             event_id=event_id,
             time=end.decided_at,
             source=self._source,
+            was_reserved=end.was_reserved,
         )

@@ -4,12 +4,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Final
 
-from ppcd.flow.listing import LOOKED_AT_MAX, Criteria, Page
+from ppcd.charge.rules import State
+from ppcd.flow.listing import LOOKED_AT_MAX, Criteria, Page, Standing
 from ppcd.http.messages import JSON_TYPE, Request, Response
 from ppcd.partner.errors import ApiError, Problem
-from ppcd.partner.payments import STATUS, payment_body
+from ppcd.partner.payments import payment_body, status_of
 from ppcd.partner.settings import PartnerApiSettings
 from ppcd.partner.wire import rfc3339_time
 
@@ -60,7 +62,7 @@ def list_wanted(request: Request) -> ListWanted:
     if merchant is not None and ("\x00" in merchant or len(merchant) > _TEXT_LENGTH_MAX):
         raise ApiError(Problem.INVALID_ARGUMENT, "merchantIdentifier is too long, or has a NUL")
     criteria = Criteria(
-        since=since, until=until, states=_states(statuses), merchant_identifier=merchant
+        since=since, until=until, standings=_standings(statuses), merchant_identifier=merchant
     )
     return ListWanted(criteria, page, per_page, order == "desc")
 
@@ -117,10 +119,14 @@ def _time(given: Mapping[str, str], name: str) -> datetime | None:
     return time
 
 
-def _states(statuses: list[str]) -> tuple[str, ...] | None:
+def _standings(statuses: list[str]) -> tuple[Standing, ...] | None:
     if not statuses:
         return None
     if not _STATUSES.issuperset(statuses):
         message = f"paymentStatus must be one of {', '.join(sorted(_STATUSES))}"
         raise ApiError(Problem.INVALID_ARGUMENT, message)
-    return tuple(state.value for state, (status, _) in STATUS.items() if status in statuses)
+    return tuple(
+        Standing(state.value, was_reserved, by_pin)
+        for state, was_reserved, by_pin in product(State, (False, True), (False, True))
+        if status_of(state, was_reserved=was_reserved, by_pin=by_pin)[0] in statuses
+    )

@@ -10,14 +10,15 @@ from ppcd.charge.money import AmountError, Money, UnknownCurrency, from_decimal
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import State
 from ppcd.flow.document import Document, document_text
-from ppcd.flow.request import ChargeView, Order
+from ppcd.flow.request import Order
+from ppcd.flow.view import ChargeView
 from ppcd.partner import json_text
 from ppcd.partner.errors import ApiError, Problem
 from ppcd.partner.settings import PartnerApiSettings
 from ppcd.partner.wire import CreatePayment, read_credential, read_sink
 
 #: paymentStatus and contextCode of every state. Ends other than success are `denied`; their
-#: contextCode is made of the reason.
+#: contextCode is made of the reason. `status_of` says more of payments in two steps.
 STATUS: Final[Mapping[State, tuple[str, str | None]]] = {
     State.AWAITING: ("processing", "PPCD.AWAITING_REPLY"),
     State.CONFIRMED: ("processing", "PPCD.DEBITING"),
@@ -44,9 +45,28 @@ _REASONS: Final[Mapping[State, DenialReason]] = {
 }
 
 
-def denial_reason(state: State, reason: DenialReason | None) -> DenialReason | None:
-    """Why no money moved; None unless the charge ended without any."""
-    if STATUS[state][0] != "denied":
+#: The same of what was reserved: CAMARA knows no way from `reserved` back to `processing`.
+RESERVED_STATUS: Final[Mapping[State, tuple[str, str | None]]] = {
+    State.IN_DOUBT: ("reserved", "PPCD.OUTCOME_PENDING"),
+    State.REVIEW: ("reserved", "PPCD.OUTCOME_PENDING"),
+    State.CANCELLED: ("cancelled", None),
+}
+
+
+def status_of(state: State, *, was_reserved: bool, by_pin: bool) -> tuple[str, str | None]:
+    """paymentStatus and contextCode. `by_pin`: consent is by a code on the partner's site."""
+    if by_pin and state is State.AWAITING:
+        return "pending_validation", None
+    if was_reserved and state in RESERVED_STATUS:
+        return RESERVED_STATUS[state]
+    return STATUS[state]
+
+
+def denial_reason(
+    state: State, reason: DenialReason | None, *, was_reserved: bool = False
+) -> DenialReason | None:
+    """Why no money moved; None unless the charge ended denied."""
+    if status_of(state, was_reserved=was_reserved, by_pin=False)[0] != "denied":
         return None
     return reason or _REASONS.get(state, DenialReason.BILLING_REJECTED)
 
@@ -58,7 +78,7 @@ def rfc3339(time: datetime) -> str:
 
 def order_of(
     request: CreatePayment, document: dict[str, Any], *, language: str | None,
-    settings: PartnerApiSettings,
+    settings: PartnerApiSettings, two_step: bool = False,
 ) -> Order:  # fmt: skip
     """What the partner asks for. `document` is the body as read; its digits are kept.
 
@@ -91,7 +111,8 @@ def order_of(
         sink_token=token,
         sink_token_expires_at=expires_at,
         document=document["amountTransaction"],
-        fingerprint=fingerprint(document),
+        fingerprint=fingerprint(document, two_step=two_step),
+        two_step=two_step,
     )
 
 
@@ -106,9 +127,11 @@ def _money(request: CreatePayment) -> Money:
         raise ApiError(Problem.INVALID_ARGUMENT, f"{at}: {exc}") from None
 
 
-def fingerprint(document: dict[str, Any]) -> bytes:
+def fingerprint(document: dict[str, Any], *, two_step: bool = False) -> bytes:
     """The same for requests that ask for the same; credentials are renewed and don't count."""
     content = {name: value for name, value in document.items() if name != "sinkCredential"}
+    if two_step:
+        content["prepare"] = True
     return hashlib.sha256(json_text.canonical(content).encode()).digest()
 
 
@@ -117,12 +140,15 @@ def resource_url(charge_id: int, settings: PartnerApiSettings) -> str:
     return f"{settings.public_url}{settings.base_path}/payments/{charge_id}"
 
 
-def payment_body(view: ChargeView, settings: PartnerApiSettings) -> bytes:
-    """CAMARA's Payment (and PaymentCreated), with our extensions."""
-    status, context = STATUS[view.state]
-    reason = denial_reason(view.state, view.reason)
+def payment_body(view: ChargeView, settings: PartnerApiSettings, *, created: bool = False) -> bytes:
+    """CAMARA's Payment, with our extensions; `created`: as the request for it is answered."""
+    by_pin = view.authorization_id is not None
+    status, context = status_of(view.state, was_reserved=view.was_reserved, by_pin=by_pin)
+    reason = denial_reason(view.state, view.reason, was_reserved=view.was_reserved)
     if reason is not None:
         context = f"PPCD.{reason.value}"
+    elif status == "cancelled" and view.reason is not None:
+        context = f"PPCD.{view.reason.value}"
     more = {"resourceURL": resource_url(view.charge_id, settings)}
     if view.billing_reference is not None:
         more["serverReferenceCode"] = view.billing_reference
@@ -131,6 +157,11 @@ def payment_body(view: ChargeView, settings: PartnerApiSettings) -> bytes:
         "amountTransaction": Document(document_text(view.document)).with_more(more),
         "paymentStatus": status,
     }
+    if created and by_pin:
+        payment["validationInfo"] = {
+            "action": "validate",
+            "authorizationId": view.authorization_id,
+        }
     if context is not None:
         payment["contextCode"] = context
     if reason is not None:

@@ -120,10 +120,15 @@ class CreatePayment(_Object):
     sink_credential: Annotated[dict[str, Any] | None, _Optional] = None
 
 
-class CancelPayment(_Object):
-    """CAMARA's PhoneNumber: the only thing that cancelPayment is told."""
+class SecondStepOf(_Object):
+    """CAMARA's PhoneNumber: the only thing that confirmPayment and cancelPayment are told."""
 
     phone_number: PhoneNumber = None
+
+
+class ValidatePayment(_Object):
+    authorization_id: Code
+    code: Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class _AccessToken(_Object):

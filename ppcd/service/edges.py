@@ -44,6 +44,8 @@ class Edges:
             node.requests,
             settings.partner_api,
             listings=Listings(lanes=node.lanes),
+            reservations=node.reservations,
+            validations=node.validations,
             clock=self._reactor,
             new_correlator=partial(new_name, node.random),
         )

@@ -79,6 +79,11 @@ class InForce:
         """When a doubt becomes a case for people."""
         return self.settings.charges.in_doubt_horizon_s
 
+    @property
+    def lapse_s(self) -> float:
+        """How long a partner may take to decide about what is reserved."""
+        return self.settings.charges.reservation_s
+
     def _make_routes(self) -> None:
         self.routes = tuple(
             RouteRules(
@@ -88,6 +93,8 @@ class InForce:
                 billing=route.billing,
                 with_code=_CodePolicy(route),
                 quarantine_s=route.quarantine_s,
+                reserving=self.settings.billing[route.billing].abilities.abilities().reserving,
+                by_pin=route.two_step_consent == "pin",
             )
             for name, route in self.settings.routes.items()
         )

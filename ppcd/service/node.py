@@ -23,6 +23,8 @@ from ppcd.flow.ports import Adapter
 from ppcd.flow.prompt import Prompts
 from ppcd.flow.reply import Replies
 from ppcd.flow.request import Requests
+from ppcd.flow.reservation import Reservations
+from ppcd.flow.validation import Validations
 from ppcd.metrics import Metrics
 from ppcd.partner.events import EventWriter
 from ppcd.partner.wire import language_wanted
@@ -121,6 +123,7 @@ class Node:
             prompts=self.prompts,
             debits=self.debits,
             notifications=self.notifications,
+            reservations=self.reservations,
             expiry=Expiry(lanes=self.lanes, offers=self.work.offers, metrics=metrics),
             paces=self.paces,
             horizon_s=lambda: self.in_force.horizon_s,
@@ -180,6 +183,7 @@ class Node:
             clock=world.reactor,
             node=settings.node.name,
             horizon_s=lambda: in_force.horizon_s,
+            lapse_s=lambda: in_force.lapse_s,
             offers=self.work.offers,
             metrics=metrics,
             jitter=world.random.random,
@@ -210,6 +214,20 @@ class Node:
             ids=ids,
             offers=self.work.offers,
             metrics=metrics,
+        )
+        self.reservations = Reservations(
+            lanes=self.lanes,
+            offers=self.work.offers,
+            metrics=metrics,
+            look_up=self.requests.get,
+            cancel=self.requests.cancel,
+        )
+        self.validations = Validations(
+            lanes=self.lanes,
+            offers=self.work.offers,
+            metrics=metrics,
+            wrong_codes_max=lambda: in_force.reply_rules.wrong_codes_max,
+            look_up=self.requests.get,
         )
 
     def checkout(self) -> Checkout:

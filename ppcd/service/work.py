@@ -12,6 +12,7 @@ from ppcd.flow.notify import Notifications
 from ppcd.flow.overdue import Overdue
 from ppcd.flow.pace import Pace
 from ppcd.flow.prompt import Prompts
+from ppcd.flow.reservation import Reservations
 from ppcd.metrics import Metrics
 from ppcd.service.queues import DebitQueues
 from ppcd.store import registers
@@ -101,6 +102,7 @@ class Work:
         prompts: Prompts,
         debits: Debits,
         notifications: Notifications,
+        reservations: Reservations,
         expiry: Expiry,
         paces: Mapping[str, Pace],
         horizon_s: Callable[[], float],
@@ -154,6 +156,7 @@ class Work:
         self._ticks = [
             self._tick("end debits out of time", overdue.sweep, OVERDUE_S),
             self._tick("end charges out of time", expiry.sweep, SWEEP_S),
+            self._tick("let go of lapsed reservations", reservations.lapse, SWEEP_S),
             self._tick("forget old holds", expiry.free_holds, FREE_HOLDS_S),
             self._tick("read the stop buttons", self.learn_pauses, PAUSES_S),
         ]

@@ -11,7 +11,8 @@ from ppcd.store.sql import END, Cursor
 _GET = """
     SELECT c.charge_id, c.partner_id, p.name, c.msisdn, c.amount_minor, c.currency, c.merchant,
            c.description, c.reference, c.correlator, c.product_id, c.sink, c.document,
-           c.created_at, c.expires_at, s.state, s.reason, s.billing_reference, s.decided_at
+           c.created_at, c.expires_at, s.state, s.reason, s.billing_reference, s.decided_at,
+           c.two_step, c.authorization_id, s.was_reserved
       FROM charge c
       JOIN charge_status s ON s.charge_id = c.charge_id
       JOIN partner p ON p.partner_id = c.partner_id
@@ -27,13 +28,15 @@ def get(cur: Cursor, charge_ids: Sequence[int]) -> list[ChargeRow | None]:
 
 
 _SETTLED = """
-    SELECT charge_id FROM outcome WHERE charge_id = ANY(%s::bigint[])
+    SELECT charge_id FROM outcome WHERE charge_id = ANY(%(ids)s::bigint[])
+     UNION ALL
+    SELECT charge_id FROM reservation WHERE charge_id = ANY(%(ids)s::bigint[])
 """
 
 
 def settled(cur: Cursor, charge_ids: Iterable[int]) -> set[int]:
-    """Which of these have come to their end: asked for all waiting readers of a node at once."""
-    cur.execute(_SETTLED, [sorted(charge_ids)])
+    """Which of these have ended or are reserved: asked for all readers of a node at once."""
+    cur.execute(_SETTLED, {"ids": sorted(charge_ids)})
     return {row[0] for row in cur.fetchall()}
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Final
 
+from ppcd.charge.codes import pin_hash
 from ppcd.store.charge_keys import Replayed, give_back, take_keys
 from ppcd.store.limits import NO_SUM_LIMITS, OverLimit, SumLimits
 from ppcd.store.rows import (
@@ -72,7 +73,7 @@ _INSERT_CHARGES = """
     INSERT INTO charge (charge_id, partner_id, msisdn, amount_minor, currency, merchant,
                         description, language, reference, correlator, product_id, route, address,
                         address_no, billing, debit_start_s, sink, document, expires_at, with_code,
-                        created_at)
+                        two_step, authorization_id, created_at)
     SELECT c.*, %(now)s FROM unnest(
         %(charge_id)s::bigint[], %(partner_id)s::bigint[], %(msisdn)s::bigint[],
         %(amount_minor)s::bigint[], %(currency)s::text[], %(merchant)s::text[],
@@ -80,7 +81,7 @@ _INSERT_CHARGES = """
         %(correlator)s::text[], %(product_id)s::text[], %(route)s::text[], %(address)s::text[],
         %(address_no)s::bigint[], %(billing)s::text[], %(debit_start_s)s::integer[],
         %(sink)s::text[], %(document)s::text[], %(expires_at)s::timestamptz[],
-        %(with_code)s::boolean[]) AS c
+        %(with_code)s::boolean[], %(two_step)s::boolean[], %(authorization_id)s::text[]) AS c
 """
 
 _INSERT_WORK = """
@@ -89,23 +90,38 @@ _INSERT_WORK = """
             %(key)s::bigint[], %(charge_id)s::bigint[], %(partner_id)s::bigint[],
             %(amount_minor)s::bigint[], %(currency)s::text[], %(major_number)s::text[],
             %(asked_code)s::text[], %(billing)s::text[], %(debit_start_s)s::integer[],
-            %(expires_at)s::timestamptz[], %(free_at)s::timestamptz[])
+            %(expires_at)s::timestamptz[], %(free_at)s::timestamptz[], %(pin)s::text[])
             AS n(key, charge_id, partner_id, amount_minor, currency, major_number, code, billing,
-                 debit_start_s, expires_at, free_at)
+                 debit_start_s, expires_at, free_at, pin)
     ), waiting AS (
         INSERT INTO awaiting (key, charge_id, partner_id, amount_minor, currency, major_number,
-                              code, billing, debit_start_s, expires_at)
+                              code, billing, debit_start_s, expires_at, by_pin)
         SELECT key, charge_id, partner_id, amount_minor, currency, major_number, code, billing,
-               debit_start_s, expires_at
+               debit_start_s, expires_at, pin IS NOT NULL
           FROM new
     ), held AS (
         INSERT INTO hold (key, charge_id, free_at) SELECT key, charge_id, free_at FROM new
         ON CONFLICT (key) DO UPDATE SET charge_id = excluded.charge_id, free_at = excluded.free_at
     )
     INSERT INTO prompt_job (charge_id, prompt_no, kind, code, key, give_up_at, run_at)
-    SELECT charge_id, 0, CASE WHEN code IS NULL THEN 'prompt' ELSE 'prompt_code' END, code, key,
+    SELECT charge_id, 0, CASE WHEN pin IS NOT NULL THEN 'pin' WHEN code IS NULL THEN 'prompt'
+                              ELSE 'prompt_code' END, coalesce(pin, code), key,
            expires_at, %(now)s + make_interval(secs => %(lease_s)s)
       FROM new
+"""
+
+# The answer says so already; who only listens hears it too.
+_TELL_PENDING = """
+    WITH told AS (
+        INSERT INTO notification (charge_id, sequence, kind, url, made_at)
+        SELECT c.charge_id, 1, 'pending_validation', coalesce(c.sink, p.webhook_url), c.created_at
+          FROM charge c JOIN partner p ON p.partner_id = c.partner_id
+         WHERE c.charge_id = ANY(%s::bigint[]) AND coalesce(c.sink, p.webhook_url) IS NOT NULL
+        RETURNING charge_id, sequence, made_at
+    )
+    INSERT INTO webhook_job (charge_id, sequence, partner_id, first_at, run_at)
+    SELECT t.charge_id, t.sequence, c.partner_id, t.made_at, t.made_at
+      FROM told t JOIN charge c ON c.charge_id = t.charge_id
 """
 
 _INSERT_TOKENS = """
@@ -204,29 +220,41 @@ def _insert(
     # `awaiting` is always locked in the order of its keys, on all nodes and in all statements.
     ordered = sorted(placed, key=lambda p: awaiting_key(p[0].msisdn, p[1].address_no))
     charges = [new for new, _, _ in ordered]
-    codes = [code for _, _, code in ordered]
+    # What an answer is compared with; of a PIN, what no answer can be.
+    codes = [_kept_pin(new) if new.pin else code for new, _, code in ordered]
     values = {
         **written(integers, charges, ("charge_id", "partner_id", "msisdn", "amount_minor")),
         **written(integers, charges, ("debit_start_s",)),
         **written(texts, charges, ("currency", "major_number", "merchant", "description")),
-        **written(texts, charges, ("language", "product_id", "route", "billing", "sink")),
+        **written(texts, charges, ("language", "product_id", "route", "billing", "sink", "pin")),
         **written(unlike_texts, charges, ("reference", "correlator", "document")),
+        **written(unlike_texts, charges, ("authorization_id",)),
+        "two_step": texts("t" if new.two_step else "f" for new in charges),
         "now": now,
         "lease_s": lease_s,
         "address": texts(address.address for _, address, _ in ordered),
         "address_no": integers(address.address_no for _, address, _ in ordered),
         "asked_code": texts(codes),
-        "with_code": texts("f" if code is None else "t" for code in codes),
+        "with_code": texts("t" if code and not new.pin else "f" for new, _, code in ordered),
         "key": integers(awaiting_key(new.msisdn, at.address_no) for new, at, _ in ordered),
         "expires_at": texts(str(_later(now, new.lifetime_s)) for new in charges),
         "free_at": texts(str(_later(now, new.lifetime_s + new.quarantine_s)) for new in charges),
     }
     cur.execute(_INSERT_CHARGES, values)
     cur.execute(_INSERT_WORK, values)
+    by_pin = [new.charge_id for new in charges if new.pin is not None]
+    if by_pin:
+        cur.execute(_TELL_PENDING, [by_pin])
     with_token = [new for new in charges if new.sink_token is not None]
     if with_token:
         names = ("charge_id", "sink_token", "sink_token_expires_at")
         cur.execute(_INSERT_TOKENS, list(columns(with_token, names).values()))
+
+
+def _kept_pin(new: NewCharge) -> str:
+    assert new.pin is not None
+    assert new.authorization_id is not None
+    return pin_hash(new.authorization_id, new.pin)
 
 
 @lru_cache(maxsize=64)  # a batch has one time and few lifetimes
@@ -255,6 +283,8 @@ def _charge(new: NewCharge, now: datetime) -> ChargeRow:
         reason=None,
         billing_reference=None,
         decided_at=None,
+        two_step=new.two_step,
+        authorization_id=new.authorization_id,
     )
 
 
@@ -262,8 +292,8 @@ def _prompt(new: NewCharge, address: Address, code: str | None) -> PromptJob:
     return PromptJob(
         charge_id=new.charge_id,
         prompt_no=PromptNo.PROMPT,
-        kind="prompt" if code is None else "prompt_code",
-        code=code,
+        kind="pin" if new.pin else "prompt" if code is None else "prompt_code",
+        code=new.pin or code,
         key=awaiting_key(new.msisdn, address.address_no),
         attempts=0,
         msisdn=new.msisdn,

@@ -1,31 +1,31 @@
-"""Debits: intents before the first byte, results, and what a result leads to.
+"""Debits: their jobs, results, and what a result leads to. `intents` are what comes before.
 
-Owns that an attempt is recorded before it is made, that a charge ends once, and that a debit which
-was never begun in time is denied. Refuses to know how a billing system is asked, and what an answer
-means: `flow` tells it a decision.
+Owns who has a job, and that a charge ends once. A charge of two steps goes the same way twice: to a
+reservation (`reservations`), and from the partner's decision to its end. Refuses to know how a
+billing system is asked, and what an answer means: `flow` tells it a decision.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
+from typing import Any, Final
 
-from ppcd.store.limits import NO_SUM_LIMITS, SumLimits
+from ppcd.store.reservations import Held, hold
 from ppcd.store.rows import DebitJob, Ended, PromptKey, PromptNo, webhook_key
-from ppcd.store.spending import Counted, give_back, grant, lock
+from ppcd.store.spending import Counted, give_back
 from ppcd.store.sql import END, Cursor, columns
 
-# An attempt to debit without a result: a crash, or an answer that is still to come.
+# An attempt that is no question, without a result: a crash, or an answer that is still to come.
 OPEN_SINCE = """
            (SELECT d.intended_at FROM debit_attempt d
-             WHERE d.charge_id = j.charge_id AND d.attempt = j.attempts AND d.kind = 'debit'
+             WHERE d.charge_id = j.charge_id AND d.attempt = j.attempts AND d.kind <> 'query'
                AND NOT EXISTS (SELECT FROM debit_result r
                                 WHERE r.charge_id = d.charge_id AND r.attempt = d.attempt))"""
 
-# The newest intent to debit that may have reached billing.
+# The newest intent, questions apart, that may have reached billing.
 LAST_SENT = """
            (SELECT max(d.intended_at) FROM debit_attempt d
-             WHERE d.charge_id = j.charge_id AND d.kind = 'debit'
+             WHERE d.charge_id = j.charge_id AND d.kind <> 'query'
                AND NOT EXISTS (SELECT FROM debit_result r
                                 WHERE r.charge_id = d.charge_id AND r.attempt = d.attempt
                                   AND r.result = 'not_sent'))"""
@@ -43,7 +43,10 @@ _OVERDUE = """
     WITH due AS MATERIALIZED (
         SELECT ctid FROM debit_job
          WHERE billing = %(billing)s AND review_since IS NULL AND run_at <= (SELECT business_now())
-           AND coalesce(doubt_since + make_interval(secs => %(horizon_s)s), start_by)
+           AND CASE WHEN doubt_since IS NOT NULL
+                    THEN doubt_since + make_interval(secs => %(horizon_s)s)
+                    -- What is held must be let go, however late.
+                    WHEN plan = 'release' THEN 'infinity' ELSE start_by END
                < (SELECT business_now())
          LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     )"""
@@ -57,7 +60,8 @@ _TAKEN = f"""
     SELECT j.charge_id, j.partner_id, j.msisdn, j.amount_minor, j.currency, j.billing, j.attempts,
            j.plan, o.since IS NOT NULL,
            extract(epoch FROM business_now() - coalesce(j.doubt_since, o.since))::float8,
-           extract(epoch FROM business_now() - {LAST_SENT})::float8
+           extract(epoch FROM business_now() - {LAST_SENT})::float8, j.act,
+           j.tried_before
       FROM j CROSS JOIN LATERAL (SELECT {OPEN_SINCE} AS since) o
 """
 
@@ -122,145 +126,27 @@ def release(cur: Cursor, charge_ids: Sequence[int], *, delay_s: float = 0) -> No
     cur.execute(_RELEASE, {"charge_id": sorted(charge_ids), "delay_s": delay_s})
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """An attempt on record: it may be made now."""
-
-    attempt: int
-    #: What the adapter sends along.
-    merchant: str
-    description: str
-    #: How long ago an earlier attempt may have reached billing. None: this is the first that can.
-    doubt_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What a worker wants to do about a job: ask for the debit, or ask what became of it."""
-
-    charge_id: int
-    attempt: int
-    query: bool
-    #: The worker knows that billing may have debited already.
-    repeat: bool = False
-
-
-_WAIT = "SELECT FROM debit_job WHERE charge_id = ANY(%s::bigint[]) ORDER BY charge_id FOR UPDATE"
-
-_LOCK = """
-    SELECT j.charge_id, j.attempts, j.doubt_since, j.start_by, t.now, c.merchant, c.description,
-           o.intended_at, o.node
-      FROM debit_job j
-      JOIN charge c ON c.charge_id = j.charge_id
-      LEFT JOIN LATERAL (
-           SELECT d.intended_at, d.node FROM debit_attempt d
-            WHERE d.charge_id = j.charge_id AND d.attempt = j.attempts AND d.kind = 'debit'
-              AND NOT EXISTS (SELECT FROM debit_result r
-                               WHERE r.charge_id = d.charge_id AND r.attempt = d.attempt)
-           ) o ON true,
-           (SELECT business_now() AS now) t
-     WHERE j.charge_id = ANY(%s::bigint[]) AND j.review_since IS NULL
-     ORDER BY j.charge_id
-       FOR UPDATE OF j
-"""
-
-_TAKE = """
-    UPDATE debit_job j
-       SET attempts = w.attempt, doubt_since = w.doubt_since,
-           run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
-      FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(doubt_since)s::timestamptz[])
-           AS w(charge_id, attempt, doubt_since)
-     WHERE j.charge_id = w.charge_id
-"""
-
-_INTEND = """
-    INSERT INTO debit_attempt (charge_id, attempt, kind, billing, node, intended_at)
-    SELECT w.charge_id, w.attempt, w.kind, j.billing, %(node)s, business_now()
-      FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(kind)s::text[])
-           AS w(charge_id, attempt, kind)
-      JOIN debit_job j USING (charge_id)
-"""
-
-
-def begin(
-    cur: Cursor,
-    batch: Sequence[Intent],
-    *,
-    node: str,
-    lease_s: float,
-    limits: SumLimits = NO_SUM_LIMITS,
-    repeat: bool = False,
-) -> list[Begun | Ended | None]:
-    """Record attempts before they are made. None: it must not be made, others see to the job.
-
-    An earlier attempt without a result makes the charge doubtful from the moment it was intended.
-    A debit that was not begun in time, and of which nothing can have reached billing, is denied;
-    so is one whose first attempt would be over a limit.
-    With `repeat`, the commit's answer was lost: what this node has on record then is what it asks
-    for, and nobody has sent it.
-    """
-    wanted = {intent.charge_id: intent for intent in batch}
-    lock(cur, list(wanted), limits)
-    if repeat:  # for the first run's end: what it wrote is seen by the next statement, not by this
-        cur.execute(_WAIT, [sorted(wanted)])
-    cur.execute(_LOCK, [sorted(wanted)])
-    taken: list[tuple[Intent, datetime | None]] = []
-    begun: dict[int, Begun] = {}
-    late: list[tuple[int, int]] = []
-    for (
-        charge_id,
-        attempts,
-        doubt,
-        start_by,
-        now,
-        merchant,
-        description,
-        open_since,
-        open_by,
-    ) in cur.fetchall():
-        intent = wanted[charge_id]
-        if repeat and intent.attempt == attempts and open_by == node:
-            doubt_s = None if doubt is None else (now - doubt).total_seconds()
-            begun[charge_id] = Begun(attempts, merchant, description, doubt_s)
-            continue
-        if intent.attempt != attempts + 1:
-            continue  # somebody else took the job over
-        doubt_since = doubt or open_since
-        if doubt_since is not None and not (intent.repeat or intent.query):
-            continue  # it became doubtful under another node: this worker's plan is no longer right
-        if doubt_since is None and now > start_by:
-            late.append((charge_id, attempts))
-            continue
-        doubt_s = None if doubt_since is None else (now - doubt_since).total_seconds()
-        begun[charge_id] = Begun(intent.attempt, merchant, description, doubt_s)
-        taken.append((intent, doubt_since))
-    over = grant(cur, [i.charge_id for i, _ in taken if i.attempt == 1], limits)
-    if over:
-        taken = [(intent, doubt) for intent, doubt in taken if intent.charge_id not in over]
-    if taken:
-        values = columns((intent for intent, _ in taken), ("charge_id", "attempt"))
-        kinds = ["query" if intent.query else "debit" for intent, _ in taken]
-        doubts = {"doubt_since": [doubt_since for _, doubt_since in taken]}
-        cur.execute(_INTEND, values | {"kind": kinds, "node": node})
-        cur.execute(_TAKE, values | doubts | {"lease_s": lease_s})
-    ends = [Result(c, n, "", Next.DENIED, reason="BILLING_UNAVAILABLE") for c, n in late]
-    ends += [Result(c, 0, "", Next.DENIED, reason="LIMIT_EXCEEDED") for c in over]
-    ended = end(cur, ends, lease_s)
-    ended |= {c: replace(ended[c], limit=limit) for c, limit in over.items()}
-    return [ended.get(i.charge_id) or begun.get(i.charge_id) for i in batch]
-
-
 class Next(StrEnum):
     """What follows the result of an attempt."""
 
     SUCCEEDED = "succeeded"
     DENIED = "denied"
+    #: What was reserved is let go.
+    CANCELLED = "cancelled"
+    #: Of two steps, the first is done: the partner decides.
+    RESERVED = "reserved"
     #: Nothing reached billing: the attempt is given back.
     AGAIN = "again"
     #: Billing may have debited: ask again later, as the adapter can.
     DOUBT = "doubt"
+    #: Nobody knows whether the money is held: let go of it, then deny.
+    LET_GO = "let_go"
     #: A person or reconciliation decides.
     REVIEW = "review"
+
+
+#: What ends a charge.
+ENDS: Final = frozenset({Next.SUCCEEDED, Next.DENIED, Next.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +161,14 @@ class Result:
     reference: str | None = None
     detail: str = ""
     delay_s: float = 0
-    #: After a doubt: what the next attempt is.
+    #: What the next attempt is, where there is one.
     plan: str = "debit"
+    #: Of RESERVED: how long the partner may take to decide.
+    lapse_s: float = 0
+
+    def then(self, following: Next, **changes: Any) -> "Result":
+        """The same result, with what follows."""
+        return replace(self, next=following, **changes)
 
 
 _INSERT_RESULTS = """
@@ -292,7 +184,8 @@ _INSERT_RESULTS = """
 _GO_ON = """
     UPDATE debit_job j
        SET run_at = t.now + make_interval(secs => w.delay_s), plan = w.plan,
-           doubt_since = CASE WHEN w.next = 'again' THEN j.doubt_since
+           tried_before = CASE w.next WHEN 'let_go' THEN j.attempts ELSE j.tried_before END,
+           doubt_since = CASE w.next WHEN 'again' THEN j.doubt_since WHEN 'let_go' THEN NULL
                               ELSE coalesce(j.doubt_since, d.intended_at, t.now) END,
            review_since = CASE WHEN w.next = 'review' THEN t.now END
       FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(next)s::text[],
@@ -347,7 +240,7 @@ _END = (
 
 
 def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> list[Ended | None]:
-    """Record results and carry out the decisions; the charges that ended by it.
+    """Record results and carry out the decisions; the charges that ended by it, or are reserved.
 
     A result that comes after the end is only recorded.
     """
@@ -355,13 +248,13 @@ def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> list[Ende
     if attempts:
         names = ("charge_id", "attempt", "result", "reason", "reference", "detail")
         cur.execute(_INSERT_RESULTS, columns(sorted(attempts, key=_by_charge), names))
-    going_on = sorted(
-        (r for r in batch if r.next not in (Next.SUCCEEDED, Next.DENIED)), key=_by_charge
-    )
+    held = [r for r in batch if r.next is Next.RESERVED]
+    ends = [r for r in batch if r.next in ENDS]
+    going_on = sorted((r for r in batch if r not in held and r not in ends), key=_by_charge)
     if going_on:
         cur.execute(_GO_ON, columns(going_on, ("charge_id", "attempt", "next", "delay_s", "plan")))
-    ends = [r for r in batch if r.next in (Next.SUCCEEDED, Next.DENIED)]
     ended = end(cur, ends, lease_s)
+    ended |= hold(cur, [Held(r.charge_id, r.lapse_s) for r in held], lease_s=lease_s)
     return [ended.get(r.charge_id) for r in batch]
 
 
@@ -385,7 +278,7 @@ def end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended]
         },
     )
     gone = cur.fetchall()
-    give_back(cur, [Counted(*row[5:]) for row in gone if row[1] == "denied"])
+    give_back(cur, [Counted(*row[5:]) for row in gone if row[1] != "succeeded"])
     return {
         charge_id: Ended(
             charge_id,

@@ -7,7 +7,7 @@ the partners' words for states.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from ppcd.store.ids import EPOCH, first_id_of
 from ppcd.store.sql import Cursor
@@ -19,6 +19,14 @@ _ID_MAX: Final = 2**63 - 1
 _LAST_TIME: Final = datetime(2059, 1, 1, tzinfo=UTC)
 
 
+class Standing(NamedTuple):
+    """Where a charge stands, as far as partners tell it apart."""
+
+    state: str
+    was_reserved: bool
+    by_pin: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
     """Which charges. What is None does not matter; times include themselves, in milliseconds,
@@ -27,7 +35,7 @@ class Criteria:
 
     since: datetime | None = None
     until: datetime | None = None
-    states: tuple[str, ...] | None = None
+    standings: tuple[Standing, ...] | None = None
     merchant_identifier: str | None = None
 
 
@@ -46,7 +54,10 @@ _IN_TIME = """
 _FITTING = """
     SELECT c.charge_id FROM charge c JOIN charge_status s ON s.charge_id = c.charge_id
      WHERE c.partner_id = %(partner_id)s AND c.charge_id = ANY(%(ids)s::bigint[])
-       AND (%(states)s::text[] IS NULL OR s.state = ANY(%(states)s::text[]))
+       AND (%(states)s::text[] IS NULL
+            OR (s.state, s.was_reserved, c.authorization_id IS NOT NULL) IN (
+                SELECT * FROM unnest(%(states)s::text[], %(reserved)s::boolean[],
+                                     %(by_pin)s::boolean[])))
        AND (%(merchant)s::text IS NULL
             OR c.document::jsonb #>> '{paymentAmount,chargingMetaData,merchantIdentifier}'
                = %(merchant)s::text)
@@ -73,12 +84,14 @@ def find(
     ids = [row[0] for row in cur.execute(_IN_TIME, values)]
     if len(ids) > looked_at_max:
         return None
-    if not ids or (criteria.states is None and criteria.merchant_identifier is None):
+    if not ids or (criteria.standings is None and criteria.merchant_identifier is None):
         return ids
     values = {
         "partner_id": partner_id,
         "ids": ids,
-        "states": None if criteria.states is None else list(criteria.states),
+        "states": None if criteria.standings is None else [one.state for one in criteria.standings],
+        "reserved": [one.was_reserved for one in criteria.standings or ()],
+        "by_pin": [one.by_pin for one in criteria.standings or ()],
         "merchant": criteria.merchant_identifier,
     }
     return [row[0] for row in cur.execute(_FITTING, values)]

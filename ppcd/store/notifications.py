@@ -32,24 +32,34 @@ class Due:
     secret: bytes
     secret_before: bytes | None
     token: str | None
+    #: The charge's at its end; before it, what the partner is told: `pending_validation` or
+    #: `reserved`.
     state: str
     reason: str | None
     billing_reference: str | None
     decided_at: datetime
     made_at: datetime
+    #: A charge that ended cancelled had been reserved.
+    was_reserved: bool = False
 
 
 _COLUMNS = """
     j.charge_id, j.sequence, j.attempts, extract(epoch FROM t.now - j.first_at)::float8,
     p.name, coalesce(j.url, n.url), p.webhook_secret,
     CASE WHEN p.webhook_secret_before_until <= t.now THEN NULL ELSE p.webhook_secret_before END,
-    CASE WHEN k.expires_at <= t.now THEN NULL ELSE k.token END, o.state, o.reason,
-    o.billing_reference, o.decided_at, n.made_at
+    CASE WHEN k.expires_at <= t.now THEN NULL ELSE k.token END,
+    CASE n.kind WHEN 'end' THEN o.state ELSE n.kind END,
+    CASE n.kind WHEN 'end' THEN o.reason END,
+    CASE n.kind WHEN 'end' THEN o.billing_reference END,
+    CASE n.kind WHEN 'end' THEN o.decided_at ELSE n.made_at END, n.made_at,
+    CASE o.state WHEN 'cancelled' THEN EXISTS (SELECT FROM reservation_decision d
+                                                WHERE d.charge_id = j.charge_id)
+                 ELSE false END
 """
 
 _JOINS = """
       JOIN notification n ON n.charge_id = j.charge_id AND n.sequence = j.sequence
-      JOIN outcome o ON o.charge_id = j.charge_id
+      LEFT JOIN outcome o ON o.charge_id = j.charge_id
       JOIN partner p ON p.partner_id = j.partner_id
       LEFT JOIN sink_token k ON k.charge_id = j.charge_id
 """
@@ -213,7 +223,7 @@ _INSERT = """
     ON CONFLICT DO NOTHING
 """
 
-# The token goes with the charge's last event that is due.
+# The token goes with the last event that is due of a charge that has ended.
 _DONE = """
     WITH w AS (
         SELECT * FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id,
@@ -229,6 +239,7 @@ _DONE = """
                         WHERE j.charge_id = t.charge_id
                           AND NOT EXISTS (SELECT FROM w WHERE w.charge_id = j.charge_id
                                                           AND w.sequence = j.sequence))
+       AND EXISTS (SELECT FROM outcome o WHERE o.charge_id = t.charge_id)
 """
 
 # Those that waited behind it: nothing is known of how they will fare.

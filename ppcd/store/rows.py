@@ -3,12 +3,10 @@
 Times are aware UTC. An MSISDN is an integer here (its E.164 digits); no row is to be logged whole.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from itertools import chain
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 #: `awaiting` and `hold` are keyed by subscriber and reply address in one integer.
 ADDRESSES_MAX = 1000
@@ -18,11 +16,6 @@ def awaiting_key(msisdn: int, address_no: int) -> int:
     """The key of `awaiting` and `hold`: MSISDN, then three digits of the reply address's number."""
     assert 0 <= address_no < ADDRESSES_MAX
     return msisdn * ADDRESSES_MAX + address_no
-
-
-def msisdn_of(key: int) -> int:
-    """Whose key it is."""
-    return key // ADDRESSES_MAX
 
 
 class PromptNo:
@@ -75,6 +68,11 @@ class NewCharge:
     document: str
     #: The token is not shown to the sink from then on.
     sink_token_expires_at: datetime | None = None
+    #: The money is held first, and taken when the partner confirms.
+    two_step: bool = False
+    #: Consent is by this PIN on the partner's site, named by the id, instead of by an answer.
+    authorization_id: str | None = None
+    pin: str | None = None
 
 
 class Conflict(StrEnum):
@@ -108,6 +106,11 @@ class ChargeRow:
     reason: str | None
     billing_reference: str | None
     decided_at: datetime | None
+    two_step: bool = False
+    #: Names the consent by a code that only the phone was sent; None: consent is by an answer.
+    authorization_id: str | None = None
+    #: Of two steps: the money is held, or was until somebody decided.
+    was_reserved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,47 +155,15 @@ class Evidence:
 
 
 class NewReply(NamedTuple):
-    """An MO as read. `key` is None when it can mean no charge of ours."""
+    """An MO as read. `key` is None when it can mean no charge of ours.
+
+    A tuple, for they come in floods: it is made in a quarter of a dataclass's time.
+    """
 
     reply_id: int
     key: int | None
     msisdn: int | None
     evidence: Evidence
-
-
-class ClearReplies(Sequence[tuple[int, int, Evidence]]):
-    """Replies that may decide a charge at once, column by column: floods are made of them.
-
-    As a sequence, of (reply_id, key, evidence).
-    """
-
-    __slots__ = ("evidence", "keys", "reply_ids")
-
-    def __init__(self, reply_ids: list[int], keys: list[int], evidence: list[Evidence]) -> None:
-        self.reply_ids = reply_ids
-        self.keys = keys
-        self.evidence = evidence
-
-    @classmethod
-    def joined(cls, parts: "Sequence[ClearReplies]") -> "ClearReplies":
-        """One after another."""
-        return cls(
-            list(chain.from_iterable([part.reply_ids for part in parts])),
-            list(chain.from_iterable([part.keys for part in parts])),
-            list(chain.from_iterable([part.evidence for part in parts])),
-        )
-
-    def __len__(self) -> int:
-        return len(self.reply_ids)
-
-    @overload
-    def __getitem__(self, at: int) -> tuple[int, int, Evidence]: ...
-    @overload
-    def __getitem__(self, at: slice) -> "ClearReplies": ...
-    def __getitem__(self, at: int | slice) -> "tuple[int, int, Evidence] | ClearReplies":
-        if isinstance(at, slice):
-            return ClearReplies(self.reply_ids[at], self.keys[at], self.evidence[at])
-        return self.reply_ids[at], self.keys[at], self.evidence[at]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +177,8 @@ class DebitJob:
     currency: str
     billing: str
     attempts: int
-    #: What the next attempt is: `debit`, `query`, or to leave it to a `review`.
+    #: What the next attempt is: `debit`, `reserve`, `capture`, `release`, `query`, or to leave it
+    #: to a `review`.
     plan: str = "debit"
     #: The last attempt has no result: its node stopped, or is slower than its lease.
     open: bool = False
@@ -214,6 +186,10 @@ class DebitJob:
     doubt_s: float | None = None
     #: Since the newest intent to debit that may have reached billing.
     quiet_s: float | None = None
+    #: What the job is for; one that nobody has begun says `debit` for a charge of two steps too.
+    act: str = "debit"
+    #: Attempts at what came before that.
+    tried_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +212,9 @@ class PromptKey:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A charge came to its end in this transaction; its work is leased to this node."""
+    """A charge came to its end in this transaction, or was reserved; its work is leased to this
+    node.
+    """
 
     charge_id: int
     state: str

@@ -27,7 +27,7 @@ _SITUATIONS = """
                 ELSE coalesce((SELECT s.state FROM charge_status s
                                 WHERE s.charge_id = h.charge_id), 'expired') END,
            a.written_at IS NOT NULL, a.expires_at > (SELECT business_now()), a.code,
-           a.major_number, a.reprompts, a.wrong_codes
+           a.major_number, a.reprompts, a.wrong_codes, a.by_pin
       FROM hold h
       LEFT JOIN awaiting a ON a.key = h.key AND a.charge_id = h.charge_id
      WHERE h.key = ANY(%s::bigint[])
@@ -167,6 +167,7 @@ def _situation(
     major_number: str | None,
     reprompts: int | None,
     wrong_codes: int | None,
+    by_pin: bool | None,  # noqa: FBT001
 ) -> Situation:
     return Situation(
         state=State(state),
@@ -176,6 +177,7 @@ def _situation(
         major_number=major_number or "",
         reprompts=reprompts or 0,
         wrong_codes=wrong_codes or 0,
+        by_pin=bool(by_pin),
     )
 
 

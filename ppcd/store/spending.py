@@ -20,9 +20,10 @@ from ppcd.store.rows import NewCharge
 from ppcd.store.sql import Cursor, columns
 
 #: A debit that is taken in a period was asked for no longer than this before it: the longest
-#: lifetime, start of a debit and horizon that can be configured, and a day for clocks and queues.
+#: lifetime, start of a debit, reservation and horizon that can be configured, and a day for clocks
+#: and queues.
 #: Older ones were settled by people; their money moved long ago.
-_ASKED_BEFORE: Final = timedelta(days=1 + 7 + 7 + 1)
+_ASKED_BEFORE: Final = timedelta(days=1 + 7 + 7 + 7 + 1)
 
 
 # --- before the prompt: a courtesy, the debit decides
@@ -162,7 +163,9 @@ _SUBSCRIBERS = """
               AND o.state = 'succeeded' AND o.decided_at >= %(since)s
            UNION ALL
            SELECT j.currency, j.amount_minor, true
-             FROM debit_job j WHERE j.msisdn = m AND j.attempts > 0) t
+             FROM debit_job j WHERE j.msisdn = m AND j.attempts > 0
+           UNION ALL
+           SELECT r.currency, r.amount_minor, true FROM reservation r WHERE r.msisdn = m) t
      GROUP BY m, t.currency
 """
 

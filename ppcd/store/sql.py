@@ -28,7 +28,8 @@ def lock_awaiting(cur: Cursor, keys: Sequence[int]) -> None:
 #: What ends a charge, appended to a statement whose CTE `ended` gives charge_id, state, reason and
 #: billing_reference. Its work row must have been deleted in the same statement: whoever deletes it
 #: decides. Gives `ended_webhook` (charge_id, sequence, partner_id) for those that have somewhere to
-#: be told. Wants %(lease_s)s.
+#: be told. In two steps the partner may have been told two things before: that a code is awaited,
+#: that the money is reserved. Wants %(lease_s)s.
 END = """
 , ended_outcome AS (
     INSERT INTO outcome (charge_id, state, reason, billing_reference, decided_at)
@@ -36,7 +37,8 @@ END = """
     RETURNING charge_id, decided_at
 ), ended_notification AS (
     INSERT INTO notification (charge_id, sequence, url, made_at)
-    SELECT o.charge_id, 1, coalesce(c.sink, p.webhook_url), o.decided_at
+    SELECT o.charge_id, CASE WHEN c.two_step THEN 3 ELSE 1 END,
+           coalesce(c.sink, p.webhook_url), o.decided_at
       FROM ended_outcome o
       JOIN charge c ON c.charge_id = o.charge_id
       JOIN partner p ON p.partner_id = c.partner_id
@@ -65,6 +67,11 @@ def columns(rows: Iterable[Any], names: Sequence[str]) -> dict[str, list[Any]]:
 def integers(values: Iterable[int | None]) -> str:
     """An array literal of numbers."""
     return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
+
+
+def nested(arrays: Iterable[Iterable[int | None]]) -> str:
+    """An array literal of texts that are array literals of numbers."""
+    return "{" + ",".join(['"' + integers(array) + '"' for array in arrays]) + "}"
 
 
 def texts(values: Iterable[str | None]) -> str:

@@ -66,18 +66,11 @@ def _rows(data: bytes) -> Iterator[DeliverRows]:
         yield run
 
 
-def _fields(rows: DeliverRows) -> None:
-    for _sequence, _source, content in zip(
-        rows.sequences, rows.sources, rows.contents, strict=True
-    ):
-        _ = (content.destination_addr, content.esm_class, content.data_coding)
-        _ = (content.short_message, content.tlvs)
-
-
 def _deliver(data: bytes) -> bytes:
     answers = b""
     for rows in _rows(data):
-        _fields(rows)
+        for _sequence, _source, _destination, _esm, _coding, _message, _tlvs, _body in rows:
+            pass
         answers += rows.answers()
     return answers
 
@@ -85,8 +78,8 @@ def _deliver(data: bytes) -> bytes:
 def _deliver_split(data: bytes) -> bytes:
     answers = b""
     for rows in _rows(data):
-        for content in rows.contents:
-            _ = Tlvs.from_octets(content.tlvs).pairs
+        for _sequence, _source, _destination, _esm, _coding, _message, tlvs, _body in rows:
+            _ = Tlvs.from_octets(tlvs).pairs
         answers += rows.answers()
     return answers
 
@@ -116,7 +109,8 @@ def _deliver_session(data: bytes) -> bytes:
         if isinstance(event, Requested):
             for rows in event.batch.runs:
                 assert isinstance(rows, DeliverRows)
-                _fields(rows)
+                for _sequence, _source, _destination, _esm, _coding, _message, _tlvs, _body in rows:
+                    pass
             _session.answer(event.batch, [0] * len(event.batch), 1.0)
     return _session.data_to_send()
 

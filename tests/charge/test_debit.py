@@ -302,4 +302,5 @@ def test_the_reasons_are_the_tokens_that_partners_build_on() -> None:
         "limit_exceeded": "LIMIT_EXCEEDED",
         "not_started_in_time": "BILLING_UNAVAILABLE",
         "not_found": "BILLING_UNAVAILABLE",
+        "released": "BILLING_UNAVAILABLE",
     }

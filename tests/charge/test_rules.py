@@ -38,19 +38,19 @@ MATRIX = """
     cancel              can .   .   .   rel .   .   .   .   .   .   .   .   .   .
     time_up             exp .   .   .   .   .   .   .   .   .   .   .   .   .   .
     limit_exceeded      -   den .   .   .   .   .   .   .   .   .   -   -   .   -
-    not_started_in_time -   den .   .   .   .   .   .   .   .   .   -   -   .   -
+    not_started_in_time -   den .   .   .   rel .   .   .   .   .   -   -   .   -
     debit_started       -   deb .   -   -   -   -   .   .   .   .   -   -   -   -
-    not_sent            -   .   cnf cnf .   rsd rel idb .   .   .   -   -   .   -
+    not_sent            -   .   cnf cnf .   cap rel idb .   .   .   -   -   .   -
     debited             !   !   suc !   !   suc !   suc suc .   !   !   !   !   !
     denied              !   !   den den !   den rev den den !   .   .   .   .   .
     debit_unknown       -   !   idb idb .   idb rel idb .   .   .   -   -   .   -
     not_found           -   -   -   -   .   .   .   den den !   .   -   -   .   -
     needs_review        -   -   -   -   .   .   rev rev .   .   .   -   -   .   -
     reserve_started     -   rsg -   .   .   .   .   .   .   .   .   -   -   .   -
-    reserved            !   !   !   rsd .   .   .   .   .   .   !   !   !   !   !
+    reserved            !   !   !   rsd .   .   .   rsd .   .   !   !   !   !   !
     capture_started     -   -   -   -   cap .   .   .   .   .   .   -   -   .   -
     lapsed              -   -   -   -   rel .   .   .   .   .   .   -   -   .   -
-    released            -   -   -   -   can .   can .   .   !   .   -   -   .   -
+    released            -   -   -   -   can .   can den can !   .   -   -   .   -
 """
 LETTERS = dict(zip(MATRIX.split("\n")[1].split(), State, strict=True))
 
@@ -69,10 +69,10 @@ MAY_GO_TO = {
     State.DEBITING: {State.SUCCEEDED, State.DENIED, State.IN_DOUBT, State.CONFIRMED},
     State.RESERVING: {State.RESERVED, State.DENIED, State.IN_DOUBT, State.CONFIRMED},
     State.RESERVED: {State.CAPTURING, State.RELEASING, State.CANCELLED},
-    State.CAPTURING: {State.SUCCEEDED, State.DENIED, State.IN_DOUBT, State.RESERVED},
+    State.CAPTURING: {State.SUCCEEDED, State.DENIED, State.IN_DOUBT, State.RELEASING},
     State.RELEASING: {State.CANCELLED, State.REVIEW},
-    State.IN_DOUBT: {State.SUCCEEDED, State.DENIED, State.REVIEW},
-    State.REVIEW: {State.SUCCEEDED, State.DENIED},
+    State.IN_DOUBT: {State.SUCCEEDED, State.DENIED, State.REVIEW, State.RESERVED},
+    State.REVIEW: {State.SUCCEEDED, State.DENIED, State.CANCELLED},
 }
 
 

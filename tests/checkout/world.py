@@ -78,6 +78,8 @@ class World:
             self.steps.requests,
             self.settings,
             listings=Listings(lanes=self.steps.runner),
+            reservations=self.steps.reservations,
+            validations=self.steps.validations,
             clock=self.steps.clock,
             new_correlator=lambda: "x",
         )

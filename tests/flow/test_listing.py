@@ -6,7 +6,7 @@ import pytest
 
 from ppcd.charge.rules import State
 from ppcd.flow import listing
-from ppcd.flow.listing import Criteria, Listings, Page, TooMany
+from ppcd.flow.listing import Criteria, Listings, Page, Standing, TooMany
 from tests.flow.world import World, now
 
 
@@ -33,7 +33,7 @@ def test_a_page_shows_what_became_of_its_charges(world: World) -> None:
     charge = world.a_charge()
     world.answer(charge, "нет")
     world.a_charge()
-    [view] = _page(world, states=("declined",)).charges
+    [view] = _page(world, standings=(Standing("declined", False, False),)).charges
     assert (view.charge_id, view.state) == (charge.charge_id, State.DECLINED)
 
 

@@ -101,7 +101,7 @@ def test_many_are_ended_in_one_sweep(store: Store) -> None:
 
 
 def _begun(cur: Any, job: Any) -> Any:
-    from ppcd.store.debits import Intent, begin
+    from ppcd.store.intents import Intent, begin
 
-    intent = Intent(job.charge_id, job.attempts + 1, query=False)
+    intent = Intent(job.charge_id, job.attempts + 1, job.plan)
     return begin(cur, [intent], node="a", lease_s=60)[0]

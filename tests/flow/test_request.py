@@ -14,7 +14,6 @@ from ppcd.flow.request import (
     AlreadyEnded,
     Busy,
     Cancelled,
-    ChargeView,
     CorrelatorTaken,
     Created,
     NoFreeAddress,
@@ -25,6 +24,7 @@ from ppcd.flow.request import (
     Replayed,
     RouteRules,
 )
+from ppcd.flow.view import ChargeView
 from ppcd.flow.waiting import WAITING_MAX
 from ppcd.store import registers
 from ppcd.store.failures import NotApplied, OutcomeUnknown

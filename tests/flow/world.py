@@ -23,7 +23,7 @@ from ppcd.flow.expire import Expiry
 from ppcd.flow.notify import Notifications
 from ppcd.flow.overdue import Overdue
 from ppcd.flow.pace import Pace, PaceRules
-from ppcd.flow.ports import DeliveryReceipt, End, Mo, Mos, Said, Sms
+from ppcd.flow.ports import DeliveryReceipt, End, Mo, Said, Sms
 from ppcd.flow.prompt import Prompts
 from ppcd.flow.reply import Replies, ReplyRules
 from ppcd.flow.request import (
@@ -34,6 +34,8 @@ from ppcd.flow.request import (
     Requests,
     RouteRules,
 )
+from ppcd.flow.reservation import Reservations
+from ppcd.flow.validation import Validations
 from ppcd.metrics import Metrics
 from ppcd.store import charges
 from ppcd.store.failures import StoreError
@@ -84,6 +86,8 @@ class World:
         #: What differs from a pace that is of no consequence.
         self.pacing = pacing or {}
         self.sum_limits = NO_SUM_LIMITS
+        self.lapse_s = 900.0
+        self.by_pin = False
         self.untrusted: frozenset[str] = frozenset({"shady"})
         self.partner = Partner(
             store.partner_id, store.partner, "Game Shop", "ru", "https://shop.example/hook"
@@ -123,6 +127,12 @@ class World:
             ids=self.ids,
             **shared,
         )
+        self.reservations = Reservations(
+            look_up=self.requests.get, cancel=self.requests.cancel, **shared
+        )
+        self.validations = Validations(
+            wrong_codes_max=lambda: 3, look_up=self.requests.get, **shared
+        )
         self.prompts = Prompts(
             carrier=self.carrier, texts=lambda partner: texts, ids=self.ids, **shared
         )
@@ -144,6 +154,7 @@ class World:
             clock=clock,
             node="a",
             horizon_s=lambda: self.horizon_s,
+            lapse_s=lambda: self.lapse_s,
             jitter=lambda: 0.0,
             sum_limits=lambda: self.sum_limits,
             **shared,
@@ -180,6 +191,8 @@ class World:
                 billing="sim",
                 with_code=lambda money: self.with_code,
                 quarantine_s=86_400,
+                reserving=self.billing.abilities.reserving,
+                by_pin=self.by_pin,
             )
         ]
 
@@ -220,6 +233,7 @@ class World:
     def take_over(self) -> None:
         """What workers and the sweep do on each tick."""
         now(self.expiry.sweep())
+        now(self.reservations.lapse())
         self.offers.prompted.extend(now(self.prompts.claim(100)))
         now(self.overdue.sweep())
         if not self.pace.is_open:
@@ -279,9 +293,7 @@ class World:
 
     def hear(self, *batch: Mo) -> list[bool]:
         """The phones' answers arrive; whether each is recorded."""
-        return now(
-            self.replies.receive(Mos([mo.said for mo in batch], [mo.msisdn for mo in batch]))
-        )
+        return now(self.replies.receive(batch))
 
     def answer(self, charge: ChargeRow, text: str = "ДА") -> None:
         """The phone answers, and all that follows at once happens."""
@@ -351,11 +363,6 @@ class World:
 
 def _write_event(end: End, *, event_id: str) -> bytes:
     return f"{end.state} {end.reason} {end.billing_reference}".encode()
-
-
-def mos(*batch: Mo) -> Mos:
-    """These as they come over a link."""
-    return Mos([mo.said for mo in batch], [mo.msisdn for mo in batch])
 
 
 def now(waited: "Coroutine[Any, Any, T] | Deferred[T]") -> T:

@@ -465,7 +465,7 @@ def test_a_bug_is_500_without_its_story(world: World, criticals: Criticals) -> N
         ("PUT", "/payments", 405, "get, head, options, post"),
         ("DELETE", "/payments/1", 405, "get, head, options"),
         ("GET", "/payments/1/cancel", 405, "options, post"),
-        ("POST", "/payments/1/confirm", 404, None),
+        ("GET", "/payments/1/confirm", 405, "options, post"),
         ("GET", "/metrics", 404, None),
         ("GET", "/../openapi/carrier-billing.yaml", 404, None),
     ],

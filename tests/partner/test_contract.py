@@ -13,8 +13,11 @@ from openapi_spec_validator import validate
 from pydantic import BaseModel
 
 from ppcd.charge.debit import DenialReason
+from ppcd.charge.reservation import Decision
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
+from ppcd.flow.reservation import Decided, DecidedBefore, NotReserved
+from ppcd.flow.validation import Validated
 from ppcd.partner import wire
 from ppcd.partner.errors import Problem
 from ppcd.partner.payments import STATUS
@@ -105,7 +108,8 @@ def test_routes_are_the_contracts_operations() -> None:
         (wire.ChargingInformation, "ChargingInformation"),
         (wire.ChargingMetaData, "ChargingMetaData"),
         (wire.PaymentItem, "PaymentItem"),
-        (wire.CancelPayment, "PhoneNumber"),
+        (wire.SecondStepOf, "PhoneNumber"),
+        (wire.ValidatePayment, "ValidatePayment"),
     ],
 )
 def test_models_are_the_contracts_schemas(model: type[BaseModel], schema: str) -> None:
@@ -124,9 +128,8 @@ def test_every_problem_is_documented_with_its_message() -> None:
         for content in response["content"].values()
         for example in content["examples"].values()
     }
-    # The parser's own refusal, before there is an operation; and preparePayment's wording for a
-    # subscriber who is being asked already.
-    beyond = {Problem.HEADERS_TOO_LARGE, Problem.ANOTHER_SESSION}
+    # The parser's own refusal, before there is an operation.
+    beyond = {Problem.HEADERS_TOO_LARGE}
     for problem in set(Problem) - beyond:
         assert problem.value in documented, problem
 
@@ -197,6 +200,51 @@ def test_what_we_accept_the_contract_allows() -> None:
         _check(schema, body)
 
 
+def test_answers_to_prepare_are_the_contracts() -> None:
+    world = World()
+    for body in _requests():
+        _check_answer("preparePayment", world.prepare(body))
+    world.requests.authorization_id = "abc"
+    got = world.prepare(a_payment(correlator="another", reference="another"))
+    assert got.json["validationInfo"] == {"action": "validate", "authorizationId": "abc"}
+    _check({"$ref": "#/components/schemas/Validate"}, got.json["validationInfo"])
+    _check_answer("preparePayment", got)
+    for result in (flow.CannotReserve(), flow.NoFreeAddress(), flow.Busy(1)):
+        world.requests.create_result = result
+        _check_answer("preparePayment", world.prepare())
+
+
+def test_answers_to_confirm_and_cancel_what_is_prepared_are_the_contracts() -> None:
+    world = World()
+    charge_id = world.prepared()
+    view = world.requests.charges[charge_id][1]
+    results = [
+        Decided(),
+        *map(DecidedBefore, Decision),
+        flow.NotFound(),
+        *(NotReserved(replace(view, state=state)) for state in State),
+    ]
+    for operation in ("confirm", "cancel"):
+        path = f"{BASE}/payments/{charge_id}/{operation}"
+        for body in ({"phoneNumber": PHONE}, {}, {"phoneNumber": "+380000000"}, [], {"x": 1}):
+            _check_answer(f"{operation}Payment", world.ask("POST", path, body))
+        for result in results:
+            world.reservations.result = result
+            got = world.ask("POST", path, {"phoneNumber": PHONE})
+            _check_answer(f"{operation}Payment", got)
+
+
+def test_answers_to_validate_are_the_contracts() -> None:
+    world = World()
+    path = f"{BASE}/payments/{world.prepared()}/validate"
+    right = {"authorizationId": "abc", "code": "123456"}
+    for body in (right, {}, {"code": "1"}, {"authorizationId": "abc"}, right | {"x": 1}, []):
+        _check_answer("validatePayment", world.ask("POST", path, body))
+    for result in Validated:
+        world.validations.result = result
+        _check_answer("validatePayment", world.ask("POST", path, right))
+
+
 def test_answers_to_retrieve_are_the_contracts() -> None:
     world = World()
     charge_id = world.created(sink="https://a.example/")
@@ -248,6 +296,13 @@ def test_answers_to_cancel_are_the_contracts() -> None:
     ):
         world.requests.cancel_result = result
         _check_answer("cancelPayment", world.ask("POST", path, {"phoneNumber": PHONE}))
+
+
+@pytest.mark.parametrize("state", [None, State.RESERVED, State.CANCELLED])
+def test_events_of_two_steps_are_the_contracts(state: State | None) -> None:
+    event = an_event(state, was_reserved=True)
+    mapping = CONTRACT["components"]["schemas"]["CloudEvent"]["discriminator"]["mapping"]
+    _check({"$ref": mapping[event["type"]]}, event)
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.DENIED, State.DECLINED, State.CANCELLED])

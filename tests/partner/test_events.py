@@ -14,13 +14,44 @@ from ppcd.partner.events import EventWriter
 DECIDED_AT = datetime(2026, 11, 23, 11, 0, 7, 5999, tzinfo=timezone(timedelta(hours=2)))
 
 
-def an_end(state: State, reason: DenialReason | None = None) -> End:
-    return End(17, 1, state.value, None if reason is None else reason.value, "B1", DECIDED_AT)
+def an_end(
+    state: State | None, reason: DenialReason | None = None, *, was_reserved: bool = False
+) -> End:
+    """The end, or what is told before it; without a state, that a code is awaited."""
+    told = "pending_validation" if state is None else state.value
+    why = None if reason is None else reason.value
+    return End(17, 1, told, why, "B1", DECIDED_AT, was_reserved)
 
 
-def an_event(state: State, reason: DenialReason | None = None) -> dict[str, Any]:
+def an_event(
+    state: State | None, reason: DenialReason | None = None, *, was_reserved: bool = False
+) -> dict[str, Any]:
     write = EventWriter("urn:ppcd:test")
-    return json.loads(write(an_end(state, reason), event_id="evt_17_1"))
+    return json.loads(write(an_end(state, reason, was_reserved=was_reserved), event_id="evt_17_1"))
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "kind", "word"),
+    [
+        (None, None, "payment-pending-validation", "validate"),
+        (State.RESERVED, None, "payment-reserved", "confirm or cancel"),
+        (State.CANCELLED, DenialReason.CONFIRMATION_TIMEOUT, "payment-cancelled", "TIMEOUT"),
+        (State.SUCCEEDED, None, "payment-completed", "charged"),
+    ],
+)
+def test_two_steps_are_told_of_one_by_one(
+    state: State | None, reason: DenialReason | None, kind: str, word: str
+) -> None:
+    event = an_event(state, reason, was_reserved=state is not None)
+    assert event["type"] == f"org.camaraproject.carrier-billing.v0.{kind}"
+    assert event["data"]["status"] == "succeeded"
+    assert word in event["data"]["description"]
+
+
+def test_what_was_cancelled_before_it_was_reserved_is_denied() -> None:
+    event = an_event(State.CANCELLED, DenialReason.CANCELLED_BY_MERCHANT)
+    assert event["type"].endswith("payment-denied")
+    assert event["data"]["denialReason"] == "CANCELLED_BY_MERCHANT"
 
 
 def test_a_paid_charge_is_a_completed_payment() -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ppcd.charge.rules import State
 from ppcd.partner.wire import rfc3339_time
 from tests.partner.world import BASE, Got, World
 
@@ -60,17 +61,24 @@ def test_what_is_asked_for_reaches_the_store(world: World) -> None:
     [criteria] = world.listings.asked
     assert criteria.since == datetime(2026, 11, 1, tzinfo=UTC)
     assert criteria.until == datetime(2026, 11, 2, 0, 0, 0, 500_000, tzinfo=UTC)
-    assert set(criteria.states or ()) == {"succeeded", "reserved", "capturing", "releasing"}
+    assert {one.state for one in criteria.standings or () if not one.was_reserved} == {
+        *("succeeded", "reserved", "capturing", "releasing")
+    }
+    assert {one.state for one in criteria.standings or () if one.was_reserved} == {
+        *("succeeded", "reserved", "capturing", "releasing", "in_doubt", "review")
+    }
     assert criteria.merchant_identifier == "shop 1"
 
 
 def test_every_status_stands_for_its_states(world: World) -> None:
-    for status in ("processing", "denied", "succeeded", "reserved"):
+    seen = []
+    for status in ("processing", "pending_validation", "denied", "reserved", "succeeded"):
         a_list(world, f"?paymentStatus={status}")
-        assert world.listings.asked[-1].states
-    for status in ("pending_validation", "cancelled"):  # no payment is ever that here
-        a_list(world, f"?paymentStatus={status}")
-        assert world.listings.asked[-1].states == ()
+        seen += world.listings.asked[-1].standings or ()
+    a_list(world, "?paymentStatus=cancelled")
+    cancelled = world.listings.asked[-1].standings or ()
+    assert {(one.state, one.was_reserved) for one in cancelled} == {("cancelled", True)}
+    assert len({*seen, *cancelled}) == len(seen) + len(cancelled) == 4 * len(State)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ from ppcd.charge.debit import DenialReason
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
 from ppcd.flow.listing import Criteria, Page, TooMany
+from ppcd.flow.reservation import Decided
+from ppcd.flow.validation import Validated
+from ppcd.flow.view import ChargeView
 from ppcd.http.exchange import Seen
 from ppcd.http.router import Router
 from ppcd.http.server import Site
@@ -35,7 +38,7 @@ class FakeRequests:
         self.other = flow.Partner(2, "other", "Other", "uk", None)
         self.keys = {"demo-key": self.shop, "other-key": self.other}
         self.tariffs = {"gold-250": TariffRow("gold-250", 2500, "UAH", "250 gold", None)}
-        self.charges: dict[int, tuple[flow.Partner, flow.ChargeView]] = {}
+        self.charges: dict[int, tuple[flow.Partner, ChargeView]] = {}
         self.orders: list[flow.Order] = []
         self.create_result: Any = None
         self.cancel_result: Any = flow.Cancelled()
@@ -44,6 +47,8 @@ class FakeRequests:
         self.addresses: list[str] = []
         self.waiting: Deferred[None] | None = None
         self.failure: Exception | None = None
+        #: Of payments in two steps: how their subscribers agree.
+        self.authorization_id: str | None = None
         self._by_correlator: dict[str, tuple[int, bytes]] = {}
 
     async def authenticate(self, key: str, *, address: str = "") -> flow.Partner | None:
@@ -65,8 +70,13 @@ class FakeRequests:
             return flow.Replayed(self.charges[charge_id][1])
         self.orders.append(order)
         charge_id = 7_000_000_000_000_000_000 + len(self.orders)
-        view = flow.ChargeView(
+        view = ChargeView(
             charge_id, State.AWAITING, None, CREATED_AT, None, None, order.document, order.sink
+        )
+        view = replace(
+            view,
+            two_step=order.two_step,
+            authorization_id=self.authorization_id if order.two_step else None,
         )
         self.charges[charge_id] = partner, view
         if order.correlator is not None:
@@ -75,7 +85,7 @@ class FakeRequests:
 
     async def get(
         self, partner: flow.Partner, charge_id: int, wait_s: float = 0
-    ) -> flow.ChargeView | None:
+    ) -> ChargeView | None:
         self.waits.append(wait_s)
         if self.waiting is not None and wait_s:
             await self.waiting
@@ -91,6 +101,36 @@ class FakeRequests:
     ) -> None:
         owner, view = self.charges[charge_id]
         self.charges[charge_id] = owner, replace(view, state=state, reason=reason, **more)
+
+
+class FakeReservations:
+    """Decides as told."""
+
+    def __init__(self) -> None:
+        self.result: Any = Decided()
+        self.asked: list[tuple[str, int]] = []
+
+    async def confirm(self, partner: flow.Partner, charge_id: int) -> Any:
+        self.asked.append(("confirm", charge_id))
+        return self.result
+
+    async def cancel(self, partner: flow.Partner, charge_id: int) -> Any:
+        self.asked.append(("cancel", charge_id))
+        return self.result
+
+
+class FakeValidations:
+    """Takes every code, or says what it is told."""
+
+    def __init__(self) -> None:
+        self.result = Validated.CONFIRMED
+        self.asked: list[tuple[int, str, str]] = []
+
+    async def validate(
+        self, partner: flow.Partner, charge_id: int, *, authorization_id: str, typed: str
+    ) -> Validated:
+        self.asked.append((charge_id, authorization_id, typed))
+        return self.result
 
 
 class FakeListings:
@@ -147,10 +187,14 @@ class World:
         self.settings = PartnerApiSettings(**settings)
         self.seen: list[Seen] = []
         self.listings = FakeListings(self.requests)
+        self.reservations = FakeReservations()
+        self.validations = FakeValidations()
         self.api = PartnerApi(
             self.requests,
             self.settings,
             listings=self.listings,
+            reservations=self.reservations,
+            validations=self.validations,
             clock=self.clock,
             new_correlator=lambda: "made-by-ppcd",
         )
@@ -192,6 +236,15 @@ class World:
 
     def create(self, body: Any = None, **more: Any) -> Got:
         return self.ask("POST", f"{BASE}/payments", a_payment() if body is None else body, **more)
+
+    def prepare(self, body: Any = None, **more: Any) -> Got:
+        wanted = a_payment() if body is None else body
+        return self.ask("POST", f"{BASE}/payments/prepare", wanted, **more)
+
+    def prepared(self, **more: Any) -> int:
+        got = self.prepare(a_payment(**more))
+        assert got.status == 201, got.body
+        return int(got.json["paymentId"])
 
     def created(self, **more: Any) -> int:
         got = self.create(a_payment(**more))

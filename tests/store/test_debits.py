@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from ppcd.charge.rules import State
-from ppcd.store import debits
-from ppcd.store.debits import Begun, Intent, Next
+from ppcd.store import debits, intents
+from ppcd.store.debits import Next
+from ppcd.store.intents import Begun, Intent
 from ppcd.store.rows import DebitJob, Ended, PromptKey, PromptNo, WebhookKey
 from tests.builders import Charge, Store
 
@@ -51,8 +52,8 @@ def test_a_batch_is_begun_each_for_itself(store: Store) -> None:
     good, ended, late = store.a_charge(CONFIRMED), store.a_charge(State.DENIED), None
     late = store.a_charge(CONFIRMED, debit_start_s=1)
     store.ahead(2)
-    intents = [Intent(c.charge_id, 1, query=False) for c in (late, ended, good)]
-    results = store.run(debits.begin, intents, node="a", lease_s=60)
+    wanted = [Intent(c.charge_id, 1) for c in (late, ended, good)]
+    results = store.run(intents.begin, wanted, node="a", lease_s=60)
     assert [type(r) for r in results] == [Ended, type(None), Begun]
 
 
@@ -164,7 +165,7 @@ def test_a_node_that_comes_back_takes_up_its_own_open_attempts_and_no_others(
     mine, theirs, answered = (store.a_charge(DEBITING) for _ in range(3))
     store.query("UPDATE debit_job SET run_at = business_now() + interval '50 s'")
     store.result(answered, "not_sent", delay_s=30)
-    store.run(debits.begin, [Intent(theirs.charge_id, 2, False, True)], node="b", lease_s=60)
+    store.run(intents.begin, [Intent(theirs.charge_id, 2, repeat=True)], node="b", lease_s=60)
     assert store.run(debits.reclaim, node="a") == 1
     assert [job.charge_id for job in store.claim_debits()] == [mine.charge_id]
 

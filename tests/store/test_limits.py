@@ -12,7 +12,9 @@ from ppcd.charge.rules import State
 from ppcd.metrics import labels
 from ppcd.store import creation, debits, limits, prompts, resolutions, spending
 from ppcd.store.creation import Created
-from ppcd.store.debits import Begun, Intent, Next, Result
+from ppcd.store.debits import Next, Result
+from ppcd.store.intents import Begun, Intent
+from ppcd.store.intents import begin as begin_intents
 from ppcd.store.lanes import Direct
 from ppcd.store.limits import Limit, OverLimit, PartnerLimit, SumLimits
 from ppcd.store.resolutions import Resolution
@@ -37,8 +39,8 @@ def confirmed(store: Store, count: int, **changes: Any) -> list[Charge]:
 
 
 def begin(store: Store, charge: Charge, known: SumLimits) -> Begun | Ended | None:
-    intent = Intent(charge.charge_id, 1, query=False)
-    [begun] = store.run(debits.begin, [intent], node="a", lease_s=LEASE_S, limits=known)
+    intent = Intent(charge.charge_id, 1)
+    [begun] = store.run(begin_intents, [intent], node="a", lease_s=LEASE_S, limits=known)
     return begun
 
 
@@ -143,10 +145,9 @@ def test_what_was_debited_before_there_was_a_limit_counts(store: Store) -> None:
 def test_one_batch_does_not_pass_the_limit_by_itself(store: Store) -> None:
     known = SumLimits(subscriber_day=TWO, partner_month={"UAH": 7500})
     intents = [
-        Intent(charge.charge_id, 1, query=False)
-        for charge in (*confirmed(store, 4), *confirmed(store, 2))
+        Intent(charge.charge_id, 1) for charge in (*confirmed(store, 4), *confirmed(store, 2))
     ]
-    begun = store.run(debits.begin, intents, node="a", lease_s=LEASE_S, limits=known)
+    begun = store.run(begin_intents, intents, node="a", lease_s=LEASE_S, limits=known)
     said = ["begun" if isinstance(b, Begun) else b.limit for b in begun if b is not None]
     assert said == [
         *("begun", "begun", Limit.SUBSCRIBER_DAY, Limit.SUBSCRIBER_DAY),
@@ -160,8 +161,8 @@ def test_an_attempt_that_was_not_sent_keeps_its_room(store: Store) -> None:
     begin(store, one, known)
     store.result(one, "not_sent")
     assert isinstance(begin(store, two, known), Ended)
-    again = Intent(one.charge_id, 2, query=False)
-    [begun] = store.run(debits.begin, [again], node="b", lease_s=LEASE_S, limits=known)
+    again = Intent(one.charge_id, 2)
+    [begun] = store.run(begin_intents, [again], node="b", lease_s=LEASE_S, limits=known)
     assert isinstance(begun, Begun)
     assert store.run(spending.taken, store.partner_id, zone="UTC") == [Taken("UAH", 2500, 2500)]
 
@@ -170,8 +171,8 @@ def test_an_intent_whose_commit_was_in_the_dark_is_not_counted_twice(store: Stor
     known = SumLimits(subscriber_day={"UAH": 2500}, partner_day={"UAH": 2500})
     [one] = confirmed(store, 1)
     begin(store, one, known)
-    intent = Intent(one.charge_id, 1, query=False)
-    again = store.run(debits.begin, [intent], node="a", lease_s=LEASE_S, limits=known, repeat=True)
+    intent = Intent(one.charge_id, 1)
+    again = store.run(begin_intents, [intent], node="a", lease_s=LEASE_S, limits=known, repeat=True)
     assert isinstance(again[0], Begun)
     assert store.run(spending.taken, store.partner_id, zone="UTC") == [Taken("UAH", 2500, 2500)]
 
@@ -309,11 +310,11 @@ class Counting:
 
 def test_without_limits_nothing_is_asked(store: Store) -> None:
     def statements(known: SumLimits) -> int:
-        intents = [Intent(charge.charge_id, 1, query=False) for charge in confirmed(store, 1)]
+        intents = [Intent(charge.charge_id, 1) for charge in confirmed(store, 1)]
 
         def counted(cur: Any) -> int:
             counting: Any = Counting(cur)
-            debits.begin(counting, intents, node="a", lease_s=LEASE_S, limits=known)
+            begin_intents(counting, intents, node="a", lease_s=LEASE_S, limits=known)
             return int(counting.statements)
 
         return store.run(counted)
@@ -364,8 +365,8 @@ WORDS = {
 def work(direct: Direct, charge_ids: Sequence[int], known: SumLimits, random: Random) -> None:
     """Begin each of these, some at once, and have billing answer; hours pass now and then."""
     for at in range(0, len(charge_ids), 4):
-        intents = [Intent(charge_id, 1, query=False) for charge_id in charge_ids[at : at + 4]]
-        begun = direct.run(debits.begin, intents, node="a", lease_s=LEASE_S, limits=known)
+        intents = [Intent(charge_id, 1) for charge_id in charge_ids[at : at + 4]]
+        begun = direct.run(begin_intents, intents, node="a", lease_s=LEASE_S, limits=known)
         results = []
         for intent, answer in zip(intents, begun, strict=True):
             if isinstance(answer, Begun):
@@ -435,10 +436,10 @@ def test_debits_that_begin_at_the_same_moment_share_the_room(
             if known.partner_day:
                 store.query("DELETE FROM partner_taken")
             charges = confirmed(store, 6)
-            intents = [Intent(charge.charge_id, 1, query=False) for charge in charges]
+            intents = [Intent(charge.charge_id, 1) for charge in charges]
 
             def race(direct: Direct, intent: Intent) -> list[Begun | Ended | None]:
-                return direct.run(debits.begin, [intent], node="a", lease_s=60, limits=known)
+                return direct.run(begin_intents, [intent], node="a", lease_s=60, limits=known)
 
             begun = [answer for [answer] in pool.map(race, opened, intents)]
             assert sum(isinstance(answer, Begun) for answer in begun) == 2

@@ -8,7 +8,7 @@ import pytest
 from ppcd.charge.rules import State
 from ppcd.store import listing
 from ppcd.store.ids import first_id_of
-from ppcd.store.listing import Criteria
+from ppcd.store.listing import Criteria, Standing
 from tests.builders import Charge, Store
 
 MERCHANT = '{"paymentAmount":{"chargingMetaData":{"merchantIdentifier":"m-1"}}}'
@@ -18,6 +18,8 @@ MILLISECOND = timedelta(milliseconds=1)
 @pytest.fixture
 def found(store: Store) -> Any:
     def found(looked_at_max: int = 100, **criteria: Any) -> Any:
+        if states := criteria.pop("states", None):
+            criteria["standings"] = tuple(Standing(state, False, False) for state in states)
         return store.run(
             listing.find,
             partner_id=store.partner_id,

@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 from ppcd.charge.rules import Event, State
 from ppcd.store import prompts
 from ppcd.store.creation import Replayed
-from ppcd.store.debits import Begun, Next
+from ppcd.store.debits import Next
+from ppcd.store.intents import Begun
 from ppcd.store.rows import Conflict, Ended, awaiting_key
 from tests.builders import POOL, Charge, Store, charge_of
 from tests.store import model

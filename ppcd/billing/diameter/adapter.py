@@ -24,6 +24,7 @@ from ppcd.billing.diameter.octets import Message
 from ppcd.billing.diameter.peer import Peer
 from ppcd.billing.diameter.requests import CreditControl, Identity, Service, end_to_end_id
 from ppcd.billing.diameter.settings import DiameterBillingSettings, DiameterPeerSettings
+from ppcd.billing.unable import CannotReserve
 from ppcd.charge.debit import (
     Abilities,
     DebitAnswer,
@@ -61,7 +62,7 @@ class _Ask:
         self.reply: Deferred[Message | Unknown] = Deferred()
 
 
-class DiameterBilling:
+class DiameterBilling(CannotReserve):
     """Debits and refunds over Diameter; fulfils flow's protocol. `start` connects the peers.
 
     `endpoints` take the place of those that the settings name, in the same order. OSError or

@@ -5,7 +5,7 @@ Owns the money and its record. Knows nothing of HTTP, and of time only what the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -21,6 +21,10 @@ class Mode(StrEnum):
     BARRED = "barred"
     #: No such subscriber.
     UNKNOWN = "unknown"
+    #: A limit of the subscriber's own is used up.
+    LIMIT = "limit"
+    #: Refused for a reason that has no word of its own.
+    REJECTED = "rejected"
     # What is said of debits here holds for refunds too.
     #: Debits, and answers after `slow_s`.
     SLOW = "slow"
@@ -107,11 +111,18 @@ class Account:
     refunds: list[Record] = field(default_factory=list)
 
 
+def well_behaved(msisdn: str) -> Mode:
+    """How billing behaves for an account that nobody has set."""
+    return Mode.OK
+
+
 #: Modes that refuse whatever the balance, and the reason they give.
 REFUSING = {
     Mode.INSUFFICIENT: "insufficient",
     Mode.BARRED: "barred",
     Mode.UNKNOWN: "unknown",
+    Mode.LIMIT: "limit",
+    Mode.REJECTED: "rejected",
 }
 
 
@@ -126,20 +137,26 @@ class Accounts:
         currency: str,
         idempotent: bool,
         stores_refusals: bool,
+        mode_of: Callable[[str], Mode] = well_behaved,
     ) -> None:
+        """`mode_of` says how billing behaves for an account that was never set."""
         self._journal = journal
         self._balance_minor = balance_minor
         self._currency = currency
         self._idempotent = idempotent
         self._stores_refusals = stores_refusals
+        self._mode_of = mode_of
         self._accounts: dict[str, Account] = {}
         self._records: dict[str, Record] = {}
         self._references = 0
 
     def account(self, msisdn: str) -> Account:
-        """The account; one never set has the opening balance and behaves well."""
+        """The account; one never set has the opening balance, and behaves well unless its number
+        says otherwise.
+        """
         known = self._accounts.get(msisdn)
-        return known or Account(msisdn, self._balance_minor, self._currency)
+        mode = self._mode_of(msisdn)
+        return known or Account(msisdn, self._balance_minor, self._currency, mode)
 
     def put(self, msisdn: str, *, balance_minor: int, currency: str, mode: Mode) -> Account:
         self._journal.write(

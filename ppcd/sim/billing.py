@@ -15,7 +15,7 @@ from typing import Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from ppcd.sim.accounts import Account, Accounts, Conflict, Mode, Order, Record, Refund
+from ppcd.sim.accounts import Account, Accounts, Conflict, Mode, Order, Record, Refund, well_behaved
 from ppcd.sim.journal import Journal, read_journal, utc_now
 from ppcd.sim.web import (
     Answer,
@@ -55,6 +55,8 @@ class BillingOptions:
     stores_refusals: bool = True
     #: When given, debits need `Authorization: Bearer TOKEN`.
     token: str | None = None
+    #: How it behaves for an account that was never set.
+    mode_of: Callable[[str], Mode] = well_behaved
 
 
 class Billing:
@@ -78,6 +80,7 @@ class Billing:
             currency=options.currency,
             idempotent=options.idempotent,
             stores_refusals=options.stores_refusals,
+            mode_of=options.mode_of,
         )
         self._accounts.replay(earlier)
         #: Keys whose first request was swallowed, and their accounts.

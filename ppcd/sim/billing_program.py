@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import react
 
+from ppcd.sim.accounts import well_behaved
 from ppcd.sim.billing import JOURNAL, Billing, BillingOptions
 from ppcd.sim.billing_export import export
+from ppcd.sim.magic import mode_of
 from ppcd.sim.web import Reactor
+
+#: What a phone never set has: a thousand, or, where many test with the same numbers, no end of it.
+BALANCE_MINOR: Final = 100_000
+ENDLESS_MINOR: Final = 10**13
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--balance-minor",
         type=int,
-        default=100_000,
         metavar="N",
-        help="what a phone never set has, in minor units (default: %(default)s)",
+        help="what a phone never set has, in minor units (default: 100000; with --magic, no end)",
     )
     parser.add_argument("--currency", default="UAH", help="default: %(default)s")
     parser.add_argument(
@@ -49,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--zombie", type=float, default=10.0, metavar="S", help="seconds until a zombie debits"
+    )
+    parser.add_argument(
+        "--magic",
+        action="store_true",
+        help="a phone's last three digits say how billing behaves for it: docs/partner-api.md",
     )
     parser.add_argument("--not-idempotent", action="store_true", help="a repeated key debits again")
     parser.add_argument(
@@ -92,14 +102,21 @@ def _options(args: argparse.Namespace) -> BillingOptions:
         port=int(port),
         data_dir=args.data,
         fsync=args.fsync,
-        balance_minor=args.balance_minor,
+        balance_minor=_balance_minor(args),
         currency=args.currency,
         slow_s=args.slow,
         zombie_s=args.zombie,
         idempotent=not args.not_idempotent,
         stores_refusals=not args.forgets_refusals,
         token=args.token_file.read_text().strip() if args.token_file else None,
+        mode_of=mode_of if args.magic else well_behaved,
     )
+
+
+def _balance_minor(args: argparse.Namespace) -> int:
+    if args.balance_minor is not None:
+        return int(args.balance_minor)
+    return ENDLESS_MINOR if args.magic else BALANCE_MINOR
 
 
 def _serve(reactor: Any, options: BillingOptions) -> Deferred[None]:

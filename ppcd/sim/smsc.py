@@ -20,6 +20,7 @@ from ppcd.sim.delivery import RETRIED, Delivery, Item, RetryOptions
 from ppcd.sim.faults import Faults
 from ppcd.sim.handsets import Handsets, Message
 from ppcd.sim.journal import Journal, read_journal, utc_now
+from ppcd.sim.magic import ANSWER_S, Owners
 from ppcd.sim.smsc_web import smsc_routes
 from ppcd.sim.web import Reactor, Route
 from ppcd.smpp import (
@@ -68,6 +69,8 @@ class SmscOptions:
     mo_answer_timeout_s: float = 10.0
     retry: RetryOptions = field(default_factory=RetryOptions)
     tls: TlsSettings | None = None
+    #: The people with the phones, where somebody plays them: else a phone answers when told to.
+    owners: Owners | None = None
 
 
 class Smsc:
@@ -259,7 +262,8 @@ class Smsc:
     # What becomes of a message
 
     def _carry_out(self, pdu: Pdu, message_id: str, to: str, sender: str) -> None:
-        reached = to not in self.faults.undeliverable
+        owners = self._options.owners
+        reached = to not in self.faults.undeliverable and (owners is None or owners.reached(to))
         if reached:
             text = self._handsets.read(pdu, self._reactor.seconds())
             if text is not None:
@@ -281,6 +285,13 @@ class Smsc:
         self._handsets.put(message)
         for hook in self._hooks:
             hook(message)
+        owners = self._options.owners
+        said = owners and owners.answer(message.to, message.sender, message.text)
+        if said:
+            self._later(ANSWER_S, lambda: self._say(message, said))
+
+    def _say(self, message: Message, text: str) -> None:
+        self.reply(message.to, text, message.sender)
 
     def _receipt(self, pdu: Pdu, message_id: str, state: MessageState) -> Pdu:
         now = self._now()

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import react
 
+from ppcd.sim.magic import Owners
 from ppcd.sim.smsc import Smsc, SmscOptions
 from ppcd.sim.web import App, Reactor, Server
 from ppcd.smpp import TlsSettings
@@ -55,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.2,
         metavar="S",
         help="seconds from a message to its receipt (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--magic",
+        action="store_true",
+        help="phones answer by themselves, as their last three digits say: docs/partner-api.md",
     )
     parser.add_argument("--tls-certificate", metavar="FILE", help="PEM: speak TLS with this")
     parser.add_argument("--tls-key", metavar="FILE", help="PEM: its key")
@@ -101,6 +107,7 @@ def _options(args: argparse.Namespace) -> SmscOptions:
         fsync=args.fsync,
         receipt_delay_s=args.receipt_delay,
         tls=tls,
+        owners=Owners() if args.magic else None,
     )
 
 

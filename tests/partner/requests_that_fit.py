@@ -4,10 +4,15 @@ payments that exist would never be seen.
 """
 
 import json
+import re
 import zlib
-from typing import Any
+from typing import Any, Final
 
 import schemathesis
+
+_PHONE: Final = re.compile(r"\+[1-9][0-9]{4,14}")
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_HTTPS: Final = re.compile(r"https://[a-z0-9.-]+/?")
 
 
 @schemathesis.hook
@@ -43,21 +48,23 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 
 def _fit(part: dict[str, Any]) -> None:
-    phone, amount = part.get("phoneNumber"), part.get("amount")
-    if isinstance(phone, str) and phone[1:].isdigit():
+    """Only values that are good already: what is bad must be seen to be refused."""
+    for name, pattern, make in (
         # Few phones: those of the payments that there are should come again.
-        part["phoneNumber"] = f"+38097000{zlib.crc32(phone.encode()) % 500:04}"
-    if isinstance(amount, int | float) and not isinstance(amount, bool) and amount > 0:
-        part["amount"] = max(round(amount % 100, 2), 0.01)
-    if isinstance(part.get("currency"), str):
-        part["currency"] = "UAH"
-    part.pop("productId", None)
-    if isinstance(part.get("tariffs"), list):
+        ("phoneNumber", _PHONE, lambda given: f"+38097000{zlib.crc32(given.encode()) % 500:04}"),
+        ("currency", _CURRENCY, lambda given: "UAH"),
+        ("sink", _HTTPS, lambda given: "https://sink.invalid/"),
+    ):
+        value = part.get(name)
+        if isinstance(value, str) and pattern.fullmatch(value):
+            part[name] = make(value)
+    amount = part.get("amount")
+    if type(amount) in (int, float) and amount >= 1:
+        part["amount"] = max(round(amount % 100, 2), 1)
+    if isinstance(part.get("productId"), str):
+        del part["productId"]
+    tariffs = part.get("tariffs")
+    if isinstance(tariffs, list) and len(tariffs) == 1 and isinstance(tariffs[0], str):
         # A payment page's, of which this partner has none: the amount says it as well.
         del part["tariffs"]
         part |= {"amount": 25, "currency": "UAH", "description": "250 gold"}
-        for name in ("successUrl", "cancelUrl", "branding", "variant"):
-            part.pop(name, None)
-    if isinstance(part.get("sink"), str):
-        del part["sink"]
-        part.pop("sinkCredential", None)

@@ -24,7 +24,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedPr
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("unit", ["ppcd.service", "ppcd@.service"])
+@pytest.mark.parametrize("unit", ["ppcd.service", "ppcd@.service", "ppcd-sim@.service"])
 def test_the_sandbox_is_tight(unit):
     ran = run(
         "systemd-analyze",
@@ -37,7 +37,7 @@ def test_the_sandbox_is_tight(unit):
     assert ran.returncode == 0, ran.stdout[-500:] + ran.stderr
 
 
-@pytest.mark.parametrize("unit", ["ppcd.service", "ppcd@.service"])
+@pytest.mark.parametrize("unit", ["ppcd.service", "ppcd@.service", "ppcd-sim@.service"])
 def test_systemd_takes_every_line(unit, tmp_path):
     """Unknown keys only warn and exit with 0, so any line on standard error is a failure."""
     text = (UNITS / unit).read_text()

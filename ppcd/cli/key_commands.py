@@ -51,6 +51,7 @@ def key_commands(partner: Commands) -> None:
     )
     close.add_argument("name")
     close.add_argument("--reopen", action="store_true", help="open it again")
+    _certificates(partner)
     networks = command(
         partner, "set-networks", "ppcd.cli.keys.set_networks", "where a partner may call from"
     )
@@ -58,3 +59,42 @@ def key_commands(partner: Commands) -> None:
     networks.add_argument(
         "network", nargs="*", metavar="CIDR", help="such as 192.0.2.0/24; none: from anywhere"
     )
+
+
+def _certificates(partner: Commands) -> None:
+    add = command(
+        partner,
+        "add-certificate",
+        "ppcd.cli.certificates.add",
+        "a TLS certificate of its own, shown beside a key or instead of one",
+    )
+    add.add_argument("name")
+    what = add.add_mutually_exclusive_group(required=True)
+    what.add_argument("--file", metavar="PEM", help="this very certificate, by its fingerprint")
+    what.add_argument("--fingerprint", metavar="SHA256", help="the same, as 64 hexadecimal digits")
+    what.add_argument(
+        "--subject", metavar="DN", help="any with this subject, such as CN=shop,O=GameX"
+    )
+    what.add_argument("--subject-of", metavar="PEM", help="any with the subject of this one")
+    add.add_argument("--label", default="", help="what it is for")
+    add.add_argument(
+        "--scope",
+        action="append",
+        default=[],
+        choices=tuple(Scope),
+        help="what it may do instead of a key; may be given several times; default: everything",
+    )
+    json_option(add)
+    listing = command(
+        partner, "list-certificates", "ppcd.cli.certificates.show", "a partner's TLS certificates"
+    )
+    listing.add_argument("name")
+    json_option(listing)
+    revoke = command(
+        partner,
+        "revoke-certificate",
+        "ppcd.cli.certificates.revoke",
+        "a certificate opens nothing from now on",
+    )
+    revoke.add_argument("name")
+    revoke.add_argument("id", type=int, help="as `list-certificates` shows it")

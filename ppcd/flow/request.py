@@ -18,13 +18,15 @@ from ppcd.charge.rules import State
 from ppcd.charge.texts import LANGUAGES, one_line
 from ppcd.flow.document import document_text
 from ppcd.flow.ends import hand_on
-from ppcd.flow.keys import Keys
+from ppcd.flow.keys import Keys, partner_of
+from ppcd.flow.keys import Partner as Partner  # part of what partners can ask
 from ppcd.flow.ports import LEASE_S, Ids, Offers
 from ppcd.flow.view import ChargeView, view_of
 from ppcd.flow.waiting import Ends
 from ppcd.metrics import Metrics
 from ppcd.store import charges, creation, registers
 from ppcd.store.batcher import Batcher
+from ppcd.store.certificates import Shown
 from ppcd.store.creation import CreateResult
 from ppcd.store.lanes import Runner, StoreError
 from ppcd.store.limits import NO_SUM_LIMITS, OverLimit, SumLimits
@@ -37,19 +39,6 @@ RETRY_AFTER_S: Final = 2.0
 #: What is kept of a partner's words, in units of UCS-2; a text may cut them further.
 MERCHANT_UNITS_MAX: Final = 60
 DESCRIPTION_UNITS_MAX: Final = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Partner:
-    """Who asks."""
-
-    partner_id: int
-    name: str
-    merchant: str
-    language: str
-    webhook_url: str | None
-    #: What the key may be used for, by the names of scopes; None: for everything.
-    scopes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,14 +218,11 @@ class Requests:
 
     async def authenticate(self, key: str, *, address: str = "") -> Partner | None:
         """Whose key this is; None for one that opens nothing, or not from that address."""
-        holder = await self._keys.holder(key, address=address)
-        if holder is None:
-            return None
-        return Partner(
-            *(holder.partner_id, holder.name, holder.merchant, holder.language),
-            holder.webhook_url,
-            None if holder.scopes is None else frozenset(holder.scopes),
-        )
+        return partner_of(await self._keys.holder(key, address=address))
+
+    async def certified(self, shown: Shown, *, address: str = "") -> Partner | None:
+        """Whose certificate this is; None for one that opens nothing, or not from that address."""
+        return partner_of(await self._keys.of_certificate(shown, address=address))
 
     async def tariff(self, partner: Partner, product_id: str) -> TariffRow | None:
         """A partner's tariff of that name, if it is on sale."""

@@ -55,6 +55,7 @@ class Tokens:
         own = None if client.scopes is None else frozenset(client.scopes)
         if wanted is not None and own is not None and not wanted <= own:
             return NotAllowed()
+        assert client.key_id is not None  # `client` has looked for a key
         token = self._make()
         await self._lanes.run(
             tokens.issue,

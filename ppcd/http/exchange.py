@@ -160,6 +160,7 @@ class Exchange:
             headers=self.requestHeaders,
             body=b"".join(self._body),
             peer=self._peer,
+            certificate=None if self._channel is None else self._channel.certificate,
         )
 
     def time_is_up(self) -> None:

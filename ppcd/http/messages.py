@@ -16,6 +16,14 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """What a peer has proved to have, signed by an authority that we trust for this."""
+
+    fingerprint: bytes  #: SHA-256 of the whole certificate
+    subject: str  #: as RFC 4514 writes it, such as CN=shop,O=GameX,C=UA
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One whole request. `route` is the template it matched, `params` what stood in its place."""
 
@@ -27,6 +35,7 @@ class Request:
     peer: str  #: the address at the other end of the connection
     route: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
+    certificate: ClientCertificate | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The only header of that (lower case) name; None when it is absent or given twice.

@@ -22,8 +22,9 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from ppcd.http.exchange import Exchange, Seen, head_of
-from ppcd.http.messages import Request, Response, error_response
+from ppcd.http.messages import ClientCertificate, Request, Response, error_response
 from ppcd.http.router import Router
+from ppcd.http.tls import peer_certificate
 
 __all__ = ["Limits", "Seen", "Site"]
 
@@ -80,6 +81,14 @@ class Channel(HTTPChannel):
         #: The socket itself, while all that was written to it has left.
         self._socket: Connection | None = None
         self.peer_host = ""
+        self._certificate: ClientCertificate | None = None
+
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        """What the peer has proved in the handshake, which is over when octets arrive."""
+        if self._socket is None and self._certificate is None:
+            self._certificate = peer_certificate(self.transport)
+        return self._certificate
 
     # -- the one timer
 

@@ -3,18 +3,25 @@
 Owns the floor (TLS 1.2), trust roots and certificates. There is no way to switch verification off.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import Certificate, load_pem_x509_certificates
-from OpenSSL.SSL import Context
+from OpenSSL.SSL import Connection, Context
 from twisted.internet import ssl
 from twisted.internet._sslverify import IOpenSSLTrustRoot
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+)
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
+
+from ppcd.http.messages import ClientCertificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +92,55 @@ def client_options(hostname: str, tls: ClientTls) -> IOpenSSLClientConnectionCre
     return options
 
 
-def server_options(certificate_file: Path, key_file: Path) -> ssl.CertificateOptions:
+def server_options(
+    certificate_file: Path, key_file: Path, *, client_ca_file: Path | None = None
+) -> ssl.CertificateOptions:
     """What a listening socket shows: the file's first certificate is ours, the rest its chain.
 
+    With `client_ca_file`, clients are asked for a certificate; one that none of these authorities
+    signed, or that is out of date, ends the handshake, none at all does not.
     Raises OSError or ValueError when a file is not there or does not hold what it should.
     """
-    return ssl.CertificateOptions(
-        raiseMinimumTo=ssl.TLSVersion.TLSv1_2, **_shown(certificate_file, key_file)
+    more: dict[str, Any] = {}
+    if client_ca_file is not None:
+        _certificates(client_ca_file)
+        more = {"trustRoot": _Roots(client_ca_file)}
+    options = ssl.CertificateOptions(
+        raiseMinimumTo=ssl.TLSVersion.TLSv1_2, **_shown(certificate_file, key_file), **more
+    )
+    options.requireCertificate = False
+    if client_ca_file is not None:
+        # So that a client with several certificates knows which one is meant.
+        options.getContext().load_client_ca(bytes(client_ca_file))
+    return options
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerTls:
+    """What a listening socket shows, read again when it is told to: connections that there are stay
+    as they are.
+    """
+
+    def __init__(self, read: Callable[[], ssl.CertificateOptions]) -> None:
+        """Raises what `read` raises, as `reload` does."""
+        self._read = read
+        self._options = read()
+
+    def reload(self) -> None:
+        """Read the files again; what was in force stays so when they are bad."""
+        self._options = self._read()
+
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> Connection:
+        return Connection(self._options.getContext(), None)
+
+
+def peer_certificate(transport: Any) -> ClientCertificate | None:
+    """What the peer of a TLS connection has shown; None for none, and for what is no TLS."""
+    get = getattr(transport, "getPeerCertificate", None)
+    shown = None if get is None else get()
+    if shown is None:
+        return None
+    certificate: Certificate = shown.to_cryptography()
+    return ClientCertificate(
+        certificate.fingerprint(SHA256()), certificate.subject.rfc4514_string()
     )

@@ -20,6 +20,7 @@ from ppcd.partner.errors import BY_STATUS, ApiError, Problem, retry_after
 from ppcd.partner.scopes import Scope
 from ppcd.partner.settings import PartnerApiSettings
 from ppcd.partner.shares import Shares
+from ppcd.store.certificates import Shown
 from ppcd.store.failures import StoreError
 
 _log = Logger(namespace="ppcd.partner")
@@ -56,6 +57,7 @@ class Envelope:
         """`new_correlator` makes an x-correlator for a request that brought none."""
         self._requests = requests
         self._new_correlator = new_correlator
+        self._certificates = settings.client_certificates
         self.trusted = frozenset(settings.trusted_proxies)
         self.shares = Shares(
             clock,
@@ -120,6 +122,9 @@ class Envelope:
     async def _authenticate(self, request: Request) -> flow.Partner:
         given = request.header(b"authorization")
         if given is None:
+            partner = await self._by_certificate(request)
+            if partner is not None:
+                return partner
             raise ApiError(
                 Problem.UNAUTHENTICATED, headers=[(b"WWW-Authenticate", b'Bearer realm="ppcd"')]
             )
@@ -129,10 +134,30 @@ class Envelope:
             partner = await self._requests.authenticate(
                 key[1].decode("ascii"), address=client_address(request, self.trusted)
             )
-        if partner is None:
+        if partner is None or not await self.certified(request, partner.partner_id):
             challenge = b'Bearer realm="ppcd", error="invalid_token"'
             raise ApiError(Problem.UNAUTHENTICATED, headers=[(b"WWW-Authenticate", challenge)])
         return partner
+
+    async def certified(self, request: Request, partner_id: int) -> bool:
+        """Whether the connection has the certificate that is asked for beside a partner's key."""
+        if self._certificates != "beside_key":
+            return True
+        shown = await self._shown(request)
+        if shown is not None and shown.partner_id == partner_id:
+            return True
+        _log.warn("a key was used without a certificate of its partner")
+        return False
+
+    async def _by_certificate(self, request: Request) -> flow.Partner | None:
+        return await self._shown(request) if self._certificates == "instead_of_key" else None
+
+    async def _shown(self, request: Request) -> flow.Partner | None:
+        if request.certificate is None:
+            return None
+        shown = Shown(request.certificate.fingerprint, request.certificate.subject)
+        address = client_address(request, self.trusted)
+        return await self._requests.certified(shown, address=address)
 
 
 def _closed(answer: Response, correlator: bytes, notes: Mapping[str, str]) -> Response:

@@ -117,6 +117,8 @@ class OAuth:
         if client is None:
             self._wrong.take(network_of(address))
             raise _invalid_client("client_id and client_secret are not those of a client")
+        if not await self._envelope.certified(request, client.partner_id):
+            raise _invalid_client("the connection has no certificate of this client")
         notes["partner"] = client.name
         wait_s = self._envelope.shares.take(client.partner_id)
         if wait_s > 0:

@@ -1,6 +1,6 @@
 """The `partner_api` section of the configuration."""
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic import model_validator as _model_validator
@@ -28,6 +28,18 @@ class PartnerApiSettings(BaseModel):
     )
     key_file: File | None = Field(
         default=None, description="PEM file with the certificate's private key, unencrypted."
+    )
+    client_ca_file: File | None = Field(
+        default=None,
+        description="PEM file with the authorities that sign partners' certificates. One that they "
+        "did not sign ends the handshake.",
+    )
+    client_certificates: Literal["off", "beside_key", "instead_of_key"] = Field(
+        default="off",
+        description="What partners' certificates are for. `beside_key`: a key or token is good "
+        "only over a connection with a certificate that is registered for its partner. "
+        "`instead_of_key`: such a certificate is as good as a key. Needs TLS by the node itself: "
+        "behind a proxy that ends it there is no certificate to see.",
     )
     public_url: str = Field(
         default="",
@@ -147,6 +159,10 @@ class PartnerApiSettings(BaseModel):
     def _together(self) -> Self:
         if (self.certificate_file is None) != (self.key_file is None):
             raise ValueError("certificate_file and key_file go together")
+        if (self.client_ca_file is None) != (self.client_certificates == "off"):
+            raise ValueError("client_ca_file and client_certificates go together")
+        if self.client_ca_file is not None and self.certificate_file is None:
+            raise ValueError("client_certificates needs certificate_file and key_file")
         if int(self.listen.rpartition(":")[2]) > 65_535:
             raise ValueError("listen: the port must be 0..65535")
         return self

@@ -14,11 +14,12 @@ from ppcd.flow.tokens import Tokens
 from ppcd.http.exchange import Seen
 from ppcd.http.router import Router
 from ppcd.http.server import Site
-from ppcd.http.tls import server_options
+from ppcd.http.tls import ServerTls, server_options
 from ppcd.ops.health import Health
 from ppcd.ops.server import listen, operations_site
 from ppcd.partner.api import PartnerApi
 from ppcd.partner.oauth import OAuth
+from ppcd.partner.settings import PartnerApiSettings
 from ppcd.service.chance import new_name
 from ppcd.service.control import Control
 
@@ -68,6 +69,7 @@ class Edges:
         self._operations = operations_site(node.metrics, self.health, reactor=self._reactor)
         self._control = Control(node)
         self._ports: dict[str, IListeningPort] = {}
+        self._tls: ServerTls | None = None
 
     @property
     def partner_address(self) -> str:
@@ -89,12 +91,17 @@ class Edges:
         """Raises CannotListenError."""
         settings = self._node.in_force.settings.partner_api
         factory: Any = self._partners
-        if settings.certificate_file is not None and settings.key_file is not None:
-            options = server_options(Path(settings.certificate_file), Path(settings.key_file))
+        if settings.certificate_file is not None:
+            self._tls = ServerTls(partial(_tls_of, settings))
             factory = TLSMemoryBIOFactory(
-                options, isClient=False, wrappedFactory=factory, clock=self._reactor
+                self._tls, isClient=False, wrappedFactory=factory, clock=self._reactor
             )
         self._ports["partners"] = await listen(self._reactor, settings.listen, factory)
+
+    def reload_certificates(self) -> None:
+        """Show what is in the files now. Raises OSError or ValueError, and goes on with the old."""
+        if self._tls is not None:
+            self._tls.reload()
 
     async def stop_partners(self, *, grace_s: float) -> None:
         """Take no more requests; those in hand are answered."""
@@ -134,3 +141,14 @@ class Edges:
             partner=seen.notes.get("partner", "-"),
             correlator=seen.notes.get("correlator", "-"),
         )
+
+
+def _tls_of(settings: PartnerApiSettings) -> Any:
+    assert settings.certificate_file is not None
+    assert settings.key_file is not None
+    authorities = settings.client_ca_file
+    return server_options(
+        Path(settings.certificate_file),
+        Path(settings.key_file),
+        client_ca_file=None if authorities is None else Path(authorities),
+    )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from OpenSSL.SSL import Error as TlsError
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
@@ -171,8 +172,16 @@ class Process:
         self._set_log_levels(self._settings)
         nothing = "nothing else" if needs_restart else "nothing has changed"
         log.info("reloaded: {keys}", keys=", ".join(applied) or nothing)
-        self._reloaded(successfully=True)
+        self._reloaded(successfully=self._reload_certificates())
         self._systemd.ready(self.node.watch.one_line())
+
+    def _reload_certificates(self) -> bool:
+        try:
+            self.node.edges.reload_certificates()
+        except (OSError, ValueError, TlsError) as exc:
+            log.error("the partners' TLS goes on with the old certificate: {why}", why=str(exc))
+            return False
+        return True
 
     def _reloaded(self, *, successfully: bool) -> None:
         self.metrics.config_last_reload_successful.child().set(successfully)

@@ -18,14 +18,16 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The partner of a good key. Both lists of networks must have the caller's; None has all."""
+    """The partner of a good key, or of a certificate, which has no `key_id`. Both lists of networks
+    must have the caller's; None has all.
+    """
 
     partner_id: int
     name: str
     merchant: str
     language: str
     webhook_url: str | None
-    key_id: int
+    key_id: int | None
     scopes: tuple[str, ...] | None
     key_networks: tuple[Network, ...] | None
     partner_networks: tuple[Network, ...] | None

@@ -76,6 +76,7 @@ partner_api:
   listen: "127.0.0.1:$partner_port"
   http_sink_hosts: $sink_hosts
   requests_per_s_max: 0
+  $api
 webhooks: {http_hosts: $sink_hosts, timeout_s: 3}
 operations: {listen: "127.0.0.1:$operations_port", socket: $socket}
 $more
@@ -347,6 +348,7 @@ class World:
                 "partner_port": node.partner_port,
                 "operations_port": node.operations_port,
                 "socket": node.socket,
+                "api": "",
             }
             | dict(changed)
         )

@@ -29,6 +29,7 @@ examples:
   ppcd webhook list                            events that a partner did not take in three days
   ppcd reconcile debits.csv --mapping map.yaml billing's own file beside our records
   ppcd settlement gamex --month 2026-11        a partner's statement
+  ppcd retention                               what is older than the law allows
 """
 
 

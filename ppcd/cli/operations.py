@@ -1,13 +1,16 @@
 """`ppcd status`, `pause`, `resume`: what a running node is asked and told."""
 
 import argparse
-from typing import Any
+from typing import Any, Final
 
 from ppcd.cli.database import settings_of
 from ppcd.cli.failure import USAGE, Failed
 from ppcd.cli.output import print_json
 from ppcd.ops.admin import AdminError
 from ppcd.ops.ask import NotAnswering, call
+
+#: Fewer months of partitions than this are an alarm.
+FEW: Final = 2
 
 
 def status(args: argparse.Namespace) -> int:
@@ -96,7 +99,9 @@ def _show(seen: dict[str, Any]) -> None:
         print(f"in review           {charges['in_review']}{_attention(charges['in_review'])}")
         print(f"dead notifications  {seen['dead_webhooks']}{_attention(seen['dead_webhooks'])}")
     if seen["partitions_months_left"] is not None:
-        print(f"partitions          for {seen['partitions_months_left']} more month(s)")
+        left = seen["partitions_months_left"]
+        few = "   <- run `ppcd migrate`, and see why no node makes them" if left < FEW else ""
+        print(f"partitions          for {left} more month(s){few}")
     for button in seen["paused"]:
         what = " ".join(filter(None, (button["kind"], button["partner"], button["adapter"])))
         print(f"PAUSED              {what}, since {button['since']}")

@@ -7,9 +7,10 @@ from ppcd.cli.tree import Commands, command, json_option
 
 
 def papers(commands: Commands) -> None:
-    """Reconciliation and settlement."""
+    """Reconciliation, settlement, retention."""
     _reconcile(commands)
     _settlement(commands)
+    _retention(commands)
 
 
 def _reconcile(commands: Commands) -> None:
@@ -77,6 +78,23 @@ def _settlement(commands: Commands) -> None:
     )
     settlement.add_argument("--csv", action="store_true", help="print CSV, for spreadsheets")
     json_option(settlement)
+
+
+def _retention(commands: Commands) -> None:
+    retention = command(
+        commands,
+        "retention",
+        "ppcd.cli.retention.retain",
+        "what is older than `retention:` allows; with --apply it is exported and dropped",
+    )
+    retention.add_argument("--apply", action="store_true", help="do it; else only say what is due")
+    retention.add_argument(
+        "--directory", metavar="DIR", help="for the exports, instead of retention.directory"
+    )
+    retention.add_argument(
+        "--without-export", action="store_true", help="with --apply: drop, and keep no copy"
+    )
+    json_option(retention)
 
 
 def _month(text: str) -> date:

@@ -16,6 +16,7 @@ from ppcd.config.bind import link_settings
 from ppcd.config.document import Problem
 from ppcd.config.limits import Limits
 from ppcd.config.links import Link
+from ppcd.config.retention import Retention
 from ppcd.config.secret import Secret
 from ppcd.config.sections import (
     Charges,
@@ -68,6 +69,9 @@ class Settings(Section):
     )
     charges: Charges = Field(default=Charges(), description="The way of a charge.")
     limits: Limits = Field(default=Limits(), description="How often and how much.")
+    retention: Retention = Field(
+        default=Retention(), description="What is kept for how long, by `ppcd retention`."
+    )
     texts: TextOverrides = Field(default=TextOverrides(), description="Texts of prompts.")
     words: Words = Field(default=Words(), description="Words of answers.")
     partner_api: PartnerApiSettings = Field(

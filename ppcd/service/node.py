@@ -55,7 +55,6 @@ STORE_RETRY_S: Final = 2.0
 #: three closings.
 DRAIN_S: Final = 14.0
 CLOSE_S: Final = 2.0
-PARTITIONS_AHEAD: Final = 3
 
 
 class CannotStart(Exception):
@@ -318,7 +317,8 @@ class Node:
             raise CannotStart(str(exc)) from exc
         if standing is not migrate.Standing.CURRENT:
             raise CannotStart(_SCHEMA[standing])
-        await self.lanes.run(partitions.make, months_ahead=PARTITIONS_AHEAD)
+        ahead = self.in_force.settings.retention.months_ahead
+        await self.lanes.run(partitions.make, months_ahead=ahead)
         await self.learn_limits()
         settings = self.in_force.settings
         pools = {name: route.pool.addresses() for name, route in settings.routes.items()}

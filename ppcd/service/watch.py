@@ -22,7 +22,8 @@ REFRESH_S: Final = 5.0
 NOTICE_S: Final = 1.0
 LIMITS_S: Final = 2.0
 PARTITIONS_S: Final = 3600.0
-PARTITIONS_AHEAD: Final = 3
+#: Fewer months left are an alarm: somebody must look before they run out.
+PARTITIONS_FEW: Final = 2
 
 
 class Watch:
@@ -159,7 +160,16 @@ class Watch:
         metrics.partitions_months_left.child().set(seen.months_left)
 
     async def _make_partitions(self) -> None:
-        await self._node.lanes.run(partitions.make, months_ahead=PARTITIONS_AHEAD)
+        """First the alarm: what can't be made now could not be made for weeks."""
+        left = await self._node.lanes.run(partitions.months_left)
+        if left < PARTITIONS_FEW:
+            log.error(
+                "there are partitions for {months} more month(s) only, then charges are refused: "
+                "run `ppcd migrate` and see why this node could not make them",
+                months=left,
+            )
+        ahead = self._node.in_force.settings.retention.months_ahead
+        await self._node.lanes.run(partitions.make, months_ahead=ahead)
 
 
 def _lanes(node: "Node") -> range:

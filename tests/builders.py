@@ -32,6 +32,7 @@ from ppcd.store.replies import Settled
 from ppcd.store.rows import (
     Address,
     ChargeRow,
+    ClearReplies,
     DebitJob,
     Ended,
     Evidence,
@@ -70,6 +71,12 @@ class Charge:
     address: str
     code: str | None
     prompt: PromptJob
+
+
+def clear(*batch: NewReply) -> ClearReplies:
+    """Replies that each have a key, in columns."""
+    keys = [reply.key for reply in batch if reply.key is not None]
+    return ClearReplies([r.reply_id for r in batch], keys, [r.evidence for r in batch])
 
 
 class Store:
@@ -269,7 +276,7 @@ class Store:
 
     def confirm(self, *batch: NewReply, repeat: bool = False) -> list[Settled | None]:
         """The first look."""
-        return self.pinned.run(replies.confirm, batch, lease_s=LEASE_S, repeat=repeat)
+        return self.pinned.run(replies.confirm, clear(*batch), lease_s=LEASE_S, repeat=repeat)
 
     def look_again(
         self, *batch: NewReply, repeat: bool = False, untrusted: Sequence[str] = ()
@@ -286,8 +293,10 @@ class Store:
         )
 
     def settle(self, reply: NewReply) -> Settled:
-        """Both looks."""
-        [settled] = self.confirm(reply)
+        """Both looks; who has no number, or writes to no address of ours, has only the second."""
+        settled = None
+        if reply.key is not None:
+            [settled] = self.confirm(reply)
         if settled is None:
             [settled] = self.look_again(reply)
         return settled

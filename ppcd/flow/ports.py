@@ -3,7 +3,7 @@
 Owns the words for what the world can answer. The rooms above fulfil these; nothing here does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -90,11 +90,31 @@ class Said:
 class Mo(NamedTuple):
     """A message from a phone. `msisdn` is its number, None where the sender has none.
 
-    A tuple of plain values, for they come in floods. Never to be logged: the number is in full.
+    Never to be logged: the number is in full.
     """
 
     said: Said
     msisdn: int | None
+
+
+class Mos:
+    """Messages from phones, column by column: floods are made of them."""
+
+    __slots__ = ("msisdns", "said")
+
+    def __init__(self, said: list[Said], msisdns: list[int | None]) -> None:
+        self.said = said
+        self.msisdns = msisdns
+
+    def add(self, mo: Mo) -> None:
+        self.said.append(mo.said)
+        self.msisdns.append(mo.msisdn)
+
+    def __len__(self) -> int:
+        return len(self.said)
+
+    def __iter__(self) -> Iterator[Mo]:
+        return map(Mo, self.said, self.msisdns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ message, it touches Deferreds, logs and labelled metrics.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
+from itertools import compress
 from operator import attrgetter
 from typing import Any
 
@@ -16,13 +17,13 @@ from twisted.logger import Logger
 
 from ppcd.charge.consequence import Effect
 from ppcd.charge.reading import Reader, Reading, Verdict
-from ppcd.flow.ports import LEASE_S, Ids, Mo, Offers, Said
+from ppcd.flow.ports import LEASE_S, Ids, Mos, Offers, Said
 from ppcd.metrics import Metrics
 from ppcd.store import replies, second_look, subscribers
 from ppcd.store.batcher import Batcher
 from ppcd.store.lanes import Runner, StoreError, single
 from ppcd.store.replies import Settled
-from ppcd.store.rows import Evidence, NewReply, awaiting_key
+from ppcd.store.rows import ADDRESSES_MAX, ClearReplies, Evidence, NewReply, msisdn_of
 from ppcd.store.sql import Cursor
 
 log = Logger(namespace="ppcd.flow.reply")
@@ -68,19 +69,20 @@ class Replies:
         """
         self._rules = rules
         self._understood_by: tuple[object, object] | None = None
-        self._understand = lru_cache(maxsize=UNDERSTOOD_MAX)(self._understand_anew)
+        self._understood: dict[Said, _Understood] = {}
         self._address_numbers = address_numbers
         self._untrusted = untrusted
         self._offers = offers
         self._metrics = metrics
         self._ids = ids
-        self._confirm: Batcher[NewReply, Settled | None] = Batcher(
+        self._confirm: Batcher[tuple[int, int, Evidence], Settled | None] = Batcher(
             confirming,
             single(partial(self._first_look)),
             size_max=2000,
             lanes_max=3,
             waiting_max=50_000,
-            key=attrgetter("key"),
+            keys_of=attrgetter("keys"),
+            join=ClearReplies.joined,
             retry_unknown=True,
         )
         self._look_again: Batcher[NewReply, Settled] = Batcher(
@@ -95,63 +97,98 @@ class Replies:
             confirming, self._stop, size_max=500, waiting_max=50_000
         )
 
-    async def receive(self, batch: Sequence[Mo]) -> list[bool]:
+    async def receive(self, batch: Mos) -> list[bool]:
         """Settle a batch of answers; for each, whether it is recorded and may be acknowledged.
 
         False: the store could not say so in time; the SMSC must send it again.
         """
         try:
             await self._ids.ensure(len(batch))
-            new, clear = self._read(batch, self._ids.take(len(batch)))
-            self._count(new)
-            await self._block_who_said_stop(clear)
+            read = self._read(batch, self._ids.take(len(batch)))
+            await self._block_who_said_stop(read.clear)
         except StoreError as exc:
             _not_acknowledged(len(batch), exc)
             return [False] * len(batch)
         # What can't decide a charge is looked at while the clear ones are confirmed: its answers
         # go out in the same write, and must not wait for two commits where one will do.
-        first = {reply.reply_id for reply in clear}
-        others = [reply for reply in new if reply.reply_id not in first]
-        looking = Deferred.fromCoroutine(self._settle(self._look_again, others))
-        settled = await self._settle(self._confirm, clear)
-        if settled is not None:
-            rest = [reply for reply in clear if reply.reply_id not in settled]
-            settled |= await self._settle(self._look_again, rest) or {}
-        known = {**(settled or {}), **(await looking or {})}
-        return [reply.reply_id in known for reply in new]
+        recorded = [True] * len(batch)
+        looking = Deferred.fromCoroutine(self._settle_others(read.others, recorded))
+        await self._settle_clear(read, recorded)
+        await looking
+        return recorded
+
+    async def _settle_clear(self, read: "_Read", recorded: list[bool]) -> None:
+        settled = await self._settle(self._confirm, read.clear)
+        if settled is None:
+            for position in read.clear_at:
+                recorded[position] = False
+        elif None in settled:
+            rest = [
+                (position, NewReply(reply_id, key, msisdn_of(key), evidence))
+                for position, (reply_id, key, evidence), done in zip(
+                    read.clear_at, read.clear, settled, strict=True
+                )
+                if done is None
+            ]
+            await self._settle_others(rest, recorded)
+
+    async def _settle_others(
+        self, others: Sequence[tuple[int, NewReply]], recorded: list[bool]
+    ) -> None:
+        """The second look at these, with their positions in the batch."""
+        if await self._settle(self._look_again, [reply for _, reply in others]) is None:
+            for position, _ in others:
+                recorded[position] = False
 
     async def _settle(
-        self, batcher: Batcher[NewReply, Any], batch: Sequence[NewReply]
-    ) -> dict[int, Settled] | None:
-        """What was settled of these, by reply_id, and handed on; None: nobody knows in time."""
+        self, batcher: Batcher[Any, Any], batch: Sequence[Any]
+    ) -> list[Settled | None] | None:
+        """What was settled of these, and handed on; None: nobody knows in time."""
         try:
-            done = await batcher.submit(batch)
+            settled: list[Settled | None] = await batcher.submit(batch)
         except StoreError as exc:
             _not_acknowledged(len(batch), exc)
             return None
-        settled = {r.reply_id: s for r, s in zip(batch, done, strict=True) if s is not None}
-        self._hand_on(settled.values())
+        self._hand_on(settled)
         return settled
 
-    def _read(
-        self, batch: Sequence[Mo], ids: Sequence[int]
-    ) -> tuple[list[NewReply], list[NewReply]]:
-        """All of a batch, and those that may decide a charge at once."""
+    def _read(self, batch: Mos, reply_ids: list[int]) -> "_Read":
+        """Take a batch apart: what may decide a charge at once, and what can't."""
+        understood = self._understand(batch.said)
+        for verdict, count in _verdicts(understood).items():
+            self._metrics.replies.child(verdict).add(count)
+        # With the key spelt out, for calling `awaiting_key` would take longer than the rest.
+        keys = [
+            None if msisdn is None or one.number is None else msisdn * ADDRESSES_MAX + one.number
+            for one, msisdn in zip(understood, batch.msisdns, strict=True)
+        ]
+        decides = [one.decides for one in understood]
+        if None in batch.msisdns:
+            decides = [yes and key is not None for yes, key in zip(decides, keys, strict=True)]
+        evidence = [one.evidence for one in understood]
+        clear = ClearReplies(
+            list(compress(reply_ids, decides)),
+            list(compress(keys, decides)),  # type: ignore[arg-type]  # those have one
+            list(compress(evidence, decides)),
+        )
+        others = [
+            (at, NewReply(reply_ids[at], keys[at], batch.msisdns[at], evidence[at]))
+            for at, yes in enumerate(decides)
+            if not yes
+        ]
+        return _Read(clear, list(compress(range(len(decides)), decides)), others)
+
+    def _understand(self, said: list[Said]) -> list["_Understood"]:
         rules = (self._rules().reader, self._address_numbers())
         if rules != self._understood_by:  # others are in force than when it was understood
             self._understood_by = rules
-            self._understand.cache_clear()
-        new, clear = [], []
-        for (said, msisdn), reply_id in zip(batch, ids, strict=True):
-            number, evidence, decides = self._understand(said)
-            key = None if msisdn is None or number is None else awaiting_key(msisdn, number)
-            reply = NewReply(reply_id, key, msisdn, evidence)
-            new.append(reply)
-            if decides and key is not None:
-                clear.append(reply)
-        return new, clear
+            self._understood.clear()
+        try:
+            return [self._understood[one] for one in said]
+        except KeyError:
+            return [self._understood.get(one) or self._understand_anew(one) for one in said]
 
-    def _understand_anew(self, said: Said) -> tuple[int | None, Evidence, bool]:
+    def _understand_anew(self, said: Said) -> "_Understood":
         """The number of the address that it was sent to, its reading, and whether that decides."""
         number = self._address_numbers().get((said.link, said.address))
         if said.text is None:
@@ -170,10 +207,16 @@ class Replies:
             number=reading.number,
             rule=reading.rule,
         )
-        return number, evidence, reading.verdict in CLEAR and said.link not in self._untrusted
+        trusted = said.link not in self._untrusted
+        decides = reading.verdict in CLEAR and trusted and number is not None
+        understood = _Understood(number, evidence, decides)
+        if len(self._understood) >= UNDERSTOOD_MAX:
+            self._understood.clear()
+        self._understood[said] = understood
+        return understood
 
     def _first_look(
-        self, cur: Cursor, batch: Sequence[NewReply], *, repeat: bool = False
+        self, cur: Cursor, batch: ClearReplies, *, repeat: bool = False
     ) -> list[Settled | None]:
         # Jobs that this node could not begin are nobody's from the start: giving them back later
         # would cost more than the confirmation did.
@@ -194,12 +237,14 @@ class Replies:
             repeat=repeat,
         )
 
-    async def _block_who_said_stop(self, clear: Sequence[NewReply]) -> None:
+    async def _block_who_said_stop(self, clear: ClearReplies) -> None:
         """Before anything is settled: what is not blocked is not acknowledged, and comes again."""
         if self._rules().stop_blocks_s <= 0:
             return
         stopped = [
-            r.msisdn for r in clear if r.evidence.verdict == Verdict.STOP and r.msisdn is not None
+            msisdn_of(key)
+            for key, evidence in zip(clear.keys, clear.evidence, strict=True)
+            if evidence.verdict == Verdict.STOP
         ]
         if stopped:
             await self._block.submit(stopped)
@@ -207,21 +252,46 @@ class Replies:
     def _stop(self, cur: Cursor, batch: Sequence[int]) -> list[None]:
         return subscribers.stop(cur, batch, seconds=self._rules().stop_blocks_s)
 
-    def _count(self, new: Sequence[NewReply]) -> None:
-        for verdict, count in Counter([r.evidence.verdict for r in new]).items():
-            self._metrics.replies.child(verdict).add(count)
-
-    def _hand_on(self, settled: Iterable[Settled]) -> None:
-        done = list(settled)
+    def _hand_on(self, settled: Sequence[Settled | None]) -> None:
+        # Of those that only confirmed there is nothing to hand on, and they are nearly all.
+        done = [s for s in settled if s is not replies.CONFIRMED and s is not None]
         self._offers.debits([s.debit for s in done if s.debit is not None])
         self._offers.webhooks([s.webhook for s in done if s.webhook is not None])
         self._offers.prompts([s.prompt for s in done if s.prompt is not None])
-        for effect, count in Counter(str(s.effect) for s in done).items():
+        effects = Counter(str(s.effect) for s in done)
+        effects[Effect.CONFIRMED] += len(settled) - len(done) - settled.count(None)
+        for effect, count in effects.items():
             self._metrics.reply_effects.child(effect).add(count)
             if effect == Effect.CONFIRMED:
                 self._metrics.charges.child("confirmed").add(count)
             elif effect in (Effect.DECLINED, Effect.CODES_USED_UP):
                 self._metrics.charges.child("declined").add(count)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Understood:
+    """What is known of a message whoever sent it."""
+
+    #: Of the reply address; None if that is none of ours.
+    number: int | None
+    evidence: Evidence
+    decides: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A batch read, with the positions of the parts in it."""
+
+    clear: ClearReplies
+    clear_at: list[int]
+    others: list[tuple[int, NewReply]]
+
+
+def _verdicts(understood: Iterable[_Understood]) -> Counter[str]:
+    verdicts: Counter[str] = Counter()
+    for one, count in Counter(understood).items():
+        verdicts[one.evidence.verdict] += count
+    return verdicts
 
 
 def _not_acknowledged(count: int, why: StoreError) -> None:

@@ -13,8 +13,8 @@ from ppcd.smpp.command import Command as Command
 from ppcd.smpp.command import command_name as command_name
 from ppcd.smpp.command import is_response as is_response
 from ppcd.smpp.decode import PDU_SIZE_MAX as PDU_SIZE_MAX
+from ppcd.smpp.decode import Content as Content
 from ppcd.smpp.decode import Decoder as Decoder
-from ppcd.smpp.decode import DeliverRow as DeliverRow
 from ppcd.smpp.decode import DeliverRows as DeliverRows
 from ppcd.smpp.decode import encode_deliver_resps as encode_deliver_resps
 from ppcd.smpp.errors import EncodeError as EncodeError

@@ -1,6 +1,6 @@
 """Requests that came in one read and are answered together: what a flood is made of.
 
-Keeps deliver_sm in the decoder's lean rows until somebody wants PDUs, and packs all answers into
+Keeps deliver_sm in the decoder's columns until somebody wants PDUs, and packs all answers into
 one piece. Knows no session.
 """
 
@@ -23,7 +23,7 @@ class Batch:
     __slots__ = ("_pdus", "count", "runs")
 
     def __init__(self) -> None:
-        #: As decoded: a PDU, or many deliver_sm in rows.
+        #: As decoded: a PDU, or many deliver_sm in columns.
         self.runs: list[Pdu | DeliverRows] = []
         self.count = 0
         self._pdus: list[Pdu] | None = None

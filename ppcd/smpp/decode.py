@@ -6,14 +6,14 @@ before the announced length has arrived.
 """
 
 import struct
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Container, Sequence
+from typing import Final
 
 from ppcd.smpp.body import WireQuirks, read_body
 from ppcd.smpp.command import RESPONSE_BIT, UNANSWERED, Command
 from ppcd.smpp.errors import FramingError
 from ppcd.smpp.fields import BODIES
-from ppcd.smpp.patterns import FastJudge, deliver_pattern
+from ppcd.smpp.patterns import FastJudge, deliver_patterns
 from ppcd.smpp.pdu import HEADER_SIZE, Fault, Pdu, encode, generic_nack, pack_header
 from ppcd.smpp.status import Status
 from ppcd.smpp.tlv import NO_TLVS, TLV_COUNT_MAX, Tag, Tlvs, tlv_stream_problem
@@ -21,76 +21,127 @@ from ppcd.smpp.tlv import NO_TLVS, TLV_COUNT_MAX, Tag, Tlvs, tlv_stream_problem
 #: A message_payload of 64 KiB and everything around it. Links that never need one set less.
 PDU_SIZE_MAX: Final = 70_000
 
-#: A good deliver_sm of status 0: sequence, source_addr, destination_addr, esm_class,
-#: data_coding, short_message, TLV octets (checked), and the whole body.
-DeliverRow: TypeAlias = tuple[int, bytes, bytes, int, int, bytes, bytes, bytes]
-
 _read_head: Final = struct.Struct(">IQI").unpack_from  # length; command_id and status; sequence
 _read_length: Final = struct.Struct(">I").unpack_from
-_HOT: Final = Command.DELIVER_SM << 32
 # Reading a member off its enum takes longer than filling a slot.
 _DELIVER_SM: Final = Command.DELIVER_SM
 #: TLVs of so many octets are few enough without being counted.
 _TLVS_HOT_MAX: Final = 4 * TLV_COUNT_MAX
+#: Contents that a decoder remembers, and how long they may be: what thousands send is short.
+CONTENTS_MAX: Final = 2048
+CONTENT_OCTETS_MAX: Final = 160
 
 _DELIVER_RESP_SIZE: Final = 17
 _DELIVER_RESP: Final = pack_header(_DELIVER_RESP_SIZE, Command.DELIVER_SM_RESP, 0, 0) + b"\0"
 
 
+class Content:
+    """A good deliver_sm's parameters from destination_addr on: what was sent, not by whom.
+
+    Thousands who send the same to the same address share one; it is known by its identity.
+    """
+
+    __slots__ = ("data_coding", "destination_addr", "esm_class", "short_message", "tlvs")
+
+    def __init__(
+        self,
+        destination_addr: bytes,
+        esm_class: int,
+        data_coding: int,
+        short_message: bytes,
+        tlvs: bytes,
+    ) -> None:
+        self.destination_addr = destination_addr
+        self.esm_class = esm_class
+        self.data_coding = data_coding
+        self.short_message = short_message
+        #: As octets; they are well-formed.
+        self.tlvs = tlvs
+
+
 class _Delivered(Pdu):
-    """A PDU whose most wanted parameters are already in its row; the others are read as ever."""
+    """A PDU whose most wanted parameters are known already; the others are read as ever."""
 
-    __slots__ = ("_row",)
+    __slots__ = ("_content", "_source")
 
-    def __init__(self, row: DeliverRow) -> None:
+    def __init__(self, sequence: int, body: bytes, source: bytes, content: Content) -> None:
         self.command = _DELIVER_SM
         self.status = 0
-        self.sequence = row[0]
-        self.body = row[7]
+        self.sequence = sequence
+        self.body = body
         self.fault = None
         self._parts = None
-        self._row = row
+        self._source = source
+        self._content = content
 
     @property
     def tlvs(self) -> Tlvs:
-        octets = self._row[6]
+        octets = self._content.tlvs
         return Tlvs.from_octets(octets) if octets else NO_TLVS
 
     @property
     def message(self) -> bytes:
-        return self._row[5] or self.tlvs.raw(Tag.MESSAGE_PAYLOAD) or b""
+        return self._content.short_message or self.tlvs.raw(Tag.MESSAGE_PAYLOAD) or b""
 
 
-def _in_row(at: int) -> property:
-    def get(delivered: _Delivered) -> Any:
-        return delivered._row[at]
-
-    return property(get)
+def _of_content(name: str) -> property:
+    return property(lambda delivered: getattr(delivered._content, name))
 
 
-_Delivered.source_addr = _in_row(1)  # type: ignore[assignment]
-_Delivered.destination_addr = _in_row(2)  # type: ignore[assignment]
-_Delivered.esm_class = _in_row(3)  # type: ignore[assignment]
-_Delivered.data_coding = _in_row(4)  # type: ignore[assignment]
-_Delivered.short_message = _in_row(5)  # type: ignore[assignment]
+_Delivered.source_addr = property(lambda delivered: delivered._source)  # type: ignore[assignment]
+_Delivered.destination_addr = _of_content("destination_addr")  # type: ignore[assignment]
+_Delivered.esm_class = _of_content("esm_class")  # type: ignore[assignment]
+_Delivered.data_coding = _of_content("data_coding")  # type: ignore[assignment]
+_Delivered.short_message = _of_content("short_message")  # type: ignore[assignment]
 # Behind service_type and its NUL.
 _Delivered.source_addr_ton = property(  # type: ignore[assignment]
     lambda delivered: delivered.body[delivered.body.index(0) + 1]
 )
 
 
-class DeliverRows(list[DeliverRow]):
-    """deliver_sm that came one after another, in wire order, each a lean tuple."""
+class DeliverRows:
+    """deliver_sm of status 0 that came one after another, in wire order, column by column.
 
-    __slots__ = ()
+    No object is made for a message: in a flood, walking through objects that have left the
+    processor's caches costs more than all the reading.
+    """
 
-    def pdus(self) -> list[Pdu]:
-        """The same as PDUs."""
-        return [_Delivered(row) for row in self]
+    __slots__ = ("_octets", "_start", "contents", "sequences", "sources", "tons")
+
+    def __init__(self, octets: bytes, start: int) -> None:
+        self._octets = octets
+        self._start = start
+        #: sequence_number, as its four octets.
+        self.sequences: list[bytes] = []
+        #: source_addr_ton, as its octet.
+        self.tons: list[bytes] = []
+        self.sources: list[bytes] = []
+        self.contents: list[Content] = []
+
+    @property
+    def columns(self) -> tuple[list[bytes], list[bytes], list[bytes], list[Content]]:
+        """sequences, tons, sources, contents."""
+        return self.sequences, self.tons, self.sources, self.contents
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def pdus(self, wanted: Container[int] | None = None) -> list[Pdu]:
+        """The same as PDUs; only those at these positions, if any are named."""
+        pdus: list[Pdu] = []
+        at = self._start
+        rows = zip(self.sequences, self.sources, self.contents, strict=True)
+        for position, (sequence, source, content) in enumerate(rows):
+            (length,) = _read_length(self._octets, at)
+            if wanted is None or position in wanted:
+                body = self._octets[at + HEADER_SIZE : at + length]
+                pdus.append(_Delivered(int.from_bytes(sequence, "big"), body, source, content))
+            at += length
+        return pdus
 
     def answers(self, statuses: Sequence[int] | None = None) -> bytes:
         """All deliver_sm_resp, in order, for one write; every one ESME_ROK without `statuses`."""
-        return encode_deliver_resps([row[0] for row in self], statuses)
+        return _deliver_resps(b"".join(self.sequences), statuses)
 
 
 def encode_deliver_resps(sequences: Sequence[int], statuses: Sequence[int] | None = None) -> bytes:
@@ -98,9 +149,13 @@ def encode_deliver_resps(sequences: Sequence[int], statuses: Sequence[int] | Non
 
     Numbers must come from received PDUs: they are not checked again.
     """
-    count = len(sequences)
+    return _deliver_resps(struct.pack(f">{len(sequences)}I", *sequences), statuses)
+
+
+def _deliver_resps(sequences: bytes, statuses: Sequence[int] | None) -> bytes:
+    count = len(sequences) // 4
     answers = bytearray(_DELIVER_RESP * count)
-    _stripe(answers, 12, struct.pack(f">{count}I", *sequences))
+    _stripe(answers, 12, sequences)
     if statuses is not None:
         assert len(statuses) == count, "one status a PDU"
     if statuses is not None and any(statuses):
@@ -123,9 +178,10 @@ class Decoder:
 
     __slots__ = (
         "_chunks",
+        "_contents",
         "_judge",
-        "_match",
         "_needed",
+        "_patterns",
         "_quirks",
         "_waiting",
         "broken",
@@ -138,7 +194,8 @@ class Decoder:
         self.broken: FramingError | None = None
         self._quirks = quirks or WireQuirks()
         self._judge = FastJudge(self._quirks)
-        self._match = deliver_pattern(self._quirks).match
+        self._patterns = deliver_patterns(self._quirks)
+        self._contents: dict[bytes, Content] = {}
         self._chunks: list[bytes] = []
         self._waiting = 0
         self._needed = 0
@@ -161,7 +218,7 @@ class Decoder:
         return _expand(batch)
 
     def feed_rows(self, data: bytes) -> list[Pdu | DeliverRows]:
-        """As `feed`, with good deliver_sm in runs of lean tuples: the way for floods."""
+        """As `feed`, with good deliver_sm in columns: the way for floods."""
         if self.broken is not None:
             raise FramingError(self.broken.length, self.broken.sequence, b"", ())
         if self._waiting:
@@ -203,44 +260,69 @@ class Decoder:
 
         One loop on purpose, without calls for a good deliver_sm: each costs a tenth of it.
         """
-        match = self._match
+        match = self._patterns.whole.match
+        content_of = self._contents.get
         size_max = self.pdu_size_max
-        rows: DeliverRows | None = None
-        add: Callable[[DeliverRow], None] = DeliverRows().append
+        run: DeliverRows | None = None
+        sequences, tons, sources, contents = DeliverRows(data, 0).columns
         at = 0
         end_of_data = len(data)
         last_header = end_of_data - HEADER_SIZE
         while at <= last_header:
-            length, kind, sequence = _read_head(data, at)
-            if not 16 <= length <= size_max:
+            # What the length's upper half says, the pattern asks.
+            length = data[at + 2] << 8 | data[at + 3]
+            end = at + length
+            if end <= end_of_data and length <= size_max:
+                found = match(data, at, end)
+                if found is not None:
+                    sequence, ton, source, octets = found.groups()
+                    content = content_of(octets) or self._content(octets)
+                    if content is not None:
+                        if run is None:
+                            run = DeliverRows(data, at)
+                            out.append(run)
+                            sequences, tons, sources, contents = run.columns
+                        sequences.append(sequence)
+                        tons.append(ton)
+                        sources.append(source)
+                        contents.append(content)
+                        at = end
+                        continue
+            length, kind, number = _read_head(data, at)
+            if not HEADER_SIZE <= length <= size_max:
                 break
             end = at + length
             if end > end_of_data:
                 break
-            if kind == _HOT and (found := match(data, at + 16, end)) is not None:
-                body, source, destination, esm, tail, message = found.groups()
-                size = tail[4]
-                left = len(message) - size
-                tlvs = b""
-                length_at = 3
-                if left:
-                    tlvs = message[size:]
-                    message = message[:size]
-                    # Steps from length to length; one of 256 octets or more is the slow way's.
-                    while length_at < left and not tlvs[length_at - 1]:
-                        length_at += 4 + tlvs[length_at]
-                if length_at - 3 == left <= _TLVS_HOT_MAX:
-                    if rows is None:
-                        rows = DeliverRows()
-                        out.append(rows)
-                        add = rows.append
-                    add((sequence, source, destination, esm[0], tail[2], message, tlvs, body))
-                    at = end
-                    continue
-            out.append(self._pdu(kind, sequence, data[at + HEADER_SIZE : end]))
-            rows = None
+            out.append(self._pdu(kind, number, data[at + HEADER_SIZE : end]))
+            run = None
             at = end
         return at
+
+    def _content(self, octets: bytes) -> Content | None:
+        """What these octets behind source_addr say; None if they are the slow reader's."""
+        found = self._patterns.content.match(octets)
+        if found is None:
+            return None
+        destination, esm, tail, message = found.groups()
+        size = tail[4]
+        left = len(message) - size
+        tlvs = b""
+        length_at = 3
+        if left:
+            tlvs = message[size:]
+            message = message[:size]
+            # Steps from length to length; one of 256 octets or more is the slow way's.
+            while length_at < left and not tlvs[length_at - 1]:
+                length_at += 4 + tlvs[length_at]
+        if length_at - 3 != left or left > _TLVS_HOT_MAX:
+            return None
+        content = Content(destination, esm[0], tail[2], message, tlvs)
+        if len(octets) <= CONTENT_OCTETS_MAX:
+            if len(self._contents) >= CONTENTS_MAX:
+                self._contents.clear()
+            self._contents[octets] = content
+        return content
 
     def _pdu(self, kind: int, sequence: int, body: bytes) -> Pdu:
         command, status = kind >> 32, kind & 0xFFFFFFFF

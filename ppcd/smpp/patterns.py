@@ -149,21 +149,40 @@ def _read_sm(body: bytes) -> tuple[dict[str, Value], bytes] | None:
     return fields, rest[size:]
 
 
-def deliver_pattern(quirks: WireQuirks) -> re.Pattern[bytes]:
-    """A deliver_sm's body in one match with as few groups as a flood needs.
+class DeliverPatterns(NamedTuple):
+    """A deliver_sm in two matches: what differs from phone to phone, and what many say alike."""
 
-    They are: all of it, source_addr, destination_addr, esm_class and the two octets behind it,
-    the five octets from registered_delivery to sm_length, short_message with the TLVs.
-    """
-    wanted = {"source_addr", "destination_addr"}
-    pieces = []
-    for item in BODIES[Command.DELIVER_SM][:-1]:
-        piece = b"." if item.kind is Kind.INTEGER else _string(item, quirks)
-        if item.name in wanted:
-            piece = b"(" + piece + b")"
-        if item.name in ("esm_class", "registered_delivery"):
-            piece = b"(" + piece
-        pieces.append(piece if item.kind is Kind.INTEGER else piece + b"\\0")
-        if item.name in ("priority_flag", "sm_default_msg_id"):
-            pieces.append(b")" if item.name == "priority_flag" else b".)")
-    return re.compile(b"(?s)(" + b"".join(pieces) + b"(.*+))")
+    #: The whole PDU of status 0. Groups: sequence_number, source_addr_ton, source_addr, and all
+    #: octets behind them.
+    whole: re.Pattern[bytes]
+    #: Those octets. Groups: destination_addr, the octets from esm_class to priority_flag and from
+    #: registered_delivery to sm_length, short_message with the TLVs.
+    content: re.Pattern[bytes]
+
+
+_HEADER: Final = rb"\0\0..\0\0\0\x05\0\0\0\0(....)"
+
+
+def deliver_patterns(quirks: WireQuirks) -> DeliverPatterns:
+    """Patterns with as few groups as a flood needs. A PDU of 64 KiB or more is not meant."""
+    table = BODIES[Command.DELIVER_SM][:-1]
+    split = [item.name for item in table].index("source_addr") + 1
+    whole, content = (
+        b"".join(_hot(item, quirks) for item in part) for part in (table[:split], table[split:])
+    )
+    return DeliverPatterns(
+        re.compile(b"(?s)" + _HEADER + whole + b"(.*+)"), re.compile(b"(?s)" + content + b"(.*+)")
+    )
+
+
+def _hot(item: Field, quirks: WireQuirks) -> bytes:
+    """One parameter's part of the pattern: a group only where somebody wants it."""
+    if item.kind is Kind.INTEGER:
+        opened = b"(" if item.name in ("esm_class", "registered_delivery") else b""
+        # sm_length stands behind these and joins them.
+        closed = {"priority_flag": b")", "sm_default_msg_id": b".)"}.get(item.name, b"")
+        return b"(.)" if item.name == "source_addr_ton" else opened + b"." + closed
+    piece = _string(item, quirks)
+    if item.name in ("source_addr", "destination_addr"):
+        piece = b"(" + piece + b")"
+    return piece + b"\\0"

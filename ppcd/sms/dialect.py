@@ -4,7 +4,7 @@ Owns the normalising of subscribers' numbers: the same phone must give the same 
 form the SMSC uses. Refuses to guess: what the rules don't cover is no subscriber's number.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +12,10 @@ from ppcd.charge.msisdn import InvalidMsisdn, Msisdn
 from ppcd.smpp import Advice, Npi, Ton
 from ppcd.smpp.receipts import IdBase
 
-ZERO: Final = ord("0")
+#: Digits of an MSISDN.
+_SIZES: Final = frozenset(range(5, 16))
+_INTERNATIONAL: Final = {bytes([Ton.INTERNATIONAL])}
+_ALPHANUMERIC: Final = bytes([Ton.ALPHANUMERIC])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +42,24 @@ class Dialect:
     local_prefix: LocalPrefix | None = None
     advice: Mapping[int, Advice] = field(default_factory=dict)
 
+    def numbers(self, addresses: Sequence[bytes], tons: Sequence[bytes]) -> list[int | None]:
+        """`digits` of many; each type of number is its one octet."""
+        # What nearly every SMSC sends, judged as one without making anything of each.
+        sizes = set(map(len, addresses))
+        if (
+            sizes <= _SIZES
+            and b"".join(addresses).isdigit()
+            and b"0" not in {address[:1] for address in addresses}
+            and (set(tons) == _INTERNATIONAL or self._needs_no_type(tons))
+        ):
+            return list(map(int, addresses))
+        return [self.digits(*one) for one in zip(addresses, map(ord, tons), strict=True)]
+
+    def _needs_no_type(self, tons: Sequence[bytes]) -> bool:
+        return self.local_prefix is None and _ALPHANUMERIC not in tons
+
     def digits(self, address: bytes, ton: int) -> int | None:
         """The subscriber's number as an integer, None for what is none."""
-        # What nearly every SMSC sends, judged without making anything of it first.
-        if (
-            self.local_prefix is None
-            and ton != Ton.ALPHANUMERIC
-            and 5 <= len(address) <= 15
-            and address.isdigit()
-            and address[0] != ZERO
-        ):
-            return int(address)
         msisdn = self.msisdn(address, ton)
         return None if msisdn is None else msisdn.as_int
 

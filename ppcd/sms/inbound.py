@@ -5,8 +5,6 @@ is asked for again. Refuses to read words.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -14,9 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ppcd.flow.background import background
-from ppcd.flow.ports import DeliveryReceipt, Mo, Said
+from ppcd.flow.ports import DeliveryReceipt, Mo, Mos, Said
 from ppcd.metrics import Metrics
 from ppcd.smpp import (
+    Content,
     DeliverRows,
     Inbox,
     Link,
@@ -45,7 +44,7 @@ PLAIN_OCTETS_MAX: Final = 64
 class Answers(Protocol):
     """Who settles answers: flow's `Replies`."""
 
-    async def receive(self, batch: Sequence[Mo]) -> list[bool]: ...
+    async def receive(self, batch: Mos) -> list[bool]: ...
 
 
 class LinksInbound:
@@ -92,10 +91,12 @@ class LinksInbound:
         finally:
             self._unanswered -= len(batch)
         not_now = link.settings.not_now_status
-        if not_now is None and not all(recorded):
+        if all(recorded):
+            batch.answer([Status.ESME_ROK] * len(recorded))
+        elif not_now is None:
             batch.not_now()
         else:
-            batch.answer([Status.ESME_ROK if ok else not_now or 0 for ok in recorded])
+            batch.answer([Status.ESME_ROK if ok else not_now for ok in recorded])
         took_s = self._clock.seconds() - batch.read_at
         self._metrics.reply_ack_seconds.child().observe(took_s)
         if self._unanswered == 0:
@@ -135,14 +136,14 @@ class LinksInbound:
         return True
 
 
-@dataclass(frozen=True, slots=True)
 class _Heard:
     """A batch taken apart, with the position of each part in it."""
 
-    answers: list[Mo] = field(default_factory=list)
-    answers_at: list[int] = field(default_factory=list)
-    receipts: list[DeliveryReceipt] = field(default_factory=list)
-    receipts_at: list[int] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.answers = Mos([], [])
+        self.answers_at: list[int] = []
+        self.receipts: list[DeliveryReceipt] = []
+        self.receipts_at: list[int] = []
 
 
 class _Ear:
@@ -151,7 +152,7 @@ class _Ear:
     def __init__(self, link: str, dialect: Dialect) -> None:
         self._link = link
         self._dialect = dialect
-        self._said_plainly = lru_cache(maxsize=SAID_MAX)(self._plain)
+        self._said_by: dict[Content, Said] = {}
 
     def hear(self, runs: Sequence[Pdu | DeliverRows]) -> _Heard:
         """Answers and receipts; what is neither needs nothing but its acknowledgement."""
@@ -161,45 +162,61 @@ class _Ear:
             if isinstance(run, Pdu):
                 self._take(run, position, heard)
                 position += 1
-                continue
-            digits, said_plainly = self._dialect.digits, self._said_plainly
-            for row in run:
-                _, source, destination, esm_class, data_coding, message, tlvs, body = row
-                if esm_class or tlvs or len(message) > PLAIN_OCTETS_MAX:
-                    self._take(DeliverRows([row]).pdus()[0], position, heard)
-                else:
-                    # Behind service_type and its NUL is the sender's type of number.
-                    msisdn = digits(source, body[body.index(0) + 1])
-                    said = said_plainly(destination, data_coding, message)
-                    heard.answers.append(Mo(said, msisdn))
-                    heard.answers_at.append(position)
-                position += 1
+            else:
+                self._take_rows(run, position, heard)
+                position += len(run)
         return heard
+
+    def _take_rows(self, rows: DeliverRows, start: int, heard: _Heard) -> None:
+        said = list(map(self._said_by.get, rows.contents))
+        if None in said:
+            said = list(map(self._plainly, rows.contents))
+        msisdns = self._dialect.numbers(rows.sources, rows.tons)
+        answers = heard.answers
+        if None not in said:
+            answers.said += said  # type: ignore[arg-type]  # none of them is None
+            answers.msisdns += msisdns
+            heard.answers_at += range(start, start + len(said))
+            return
+        others = iter(rows.pdus({number for number, plain in enumerate(said) if plain is None}))
+        for number, (plain, msisdn) in enumerate(zip(said, msisdns, strict=True), start):
+            if plain is None:
+                self._take(next(others), number, heard)
+            else:
+                answers.add(Mo(plain, msisdn))
+                heard.answers_at.append(number)
+
+    def _plainly(self, content: Content) -> Said | None:
+        """What a short message without headers and optional parameters says; None for others."""
+        said = self._said_by.get(content)
+        message = content.short_message
+        if said or content.esm_class or content.tlvs or len(message) > PLAIN_OCTETS_MAX:
+            return said
+        if len(self._said_by) >= SAID_MAX:
+            self._said_by.clear()
+        said = self._said_by[content] = Said(
+            link=self._link,
+            address=_address(content.destination_addr),
+            text=self._text(message, content.data_coding),
+            raw=message,
+            data_coding=content.data_coding,
+            esm_class=0,
+            part=False,
+        )
+        return said
 
     def _take(self, pdu: Pdu, position: int, heard: _Heard) -> None:
         # One value, not single bits: a subscriber's message is type 0 and nothing else is.
         kind = message_type(pdu.esm_class)
         if kind == MessageType.NORMAL:
             msisdn = self._dialect.digits(pdu.source_addr, pdu.source_addr_ton)
-            heard.answers.append(Mo(self._said(pdu), msisdn))
+            heard.answers.add(Mo(self._said(pdu), msisdn))
             heard.answers_at.append(position)
         elif kind == MessageType.RECEIPT:
             receipt = _receipt(self._link, pdu, self._dialect)
             if receipt is not None:
                 heard.receipts.append(receipt)
                 heard.receipts_at.append(position)
-
-    def _plain(self, destination: bytes, data_coding: int, message: bytes) -> Said:
-        """A short message without headers and optional parameters."""
-        return Said(
-            link=self._link,
-            address=_address(destination),
-            text=self._text(message, data_coding),
-            raw=message,
-            data_coding=data_coding,
-            esm_class=0,
-            part=False,
-        )
 
     def _said(self, pdu: Pdu) -> Said:
         data = user_data(pdu)

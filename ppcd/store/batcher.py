@@ -6,6 +6,8 @@ with them. In the reactor's thread; nothing here costs anything per item unless 
 
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, Concatenate, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -106,16 +108,16 @@ class _KeyedLine(_Line[T, R]):
     Most keys come once at a time: then a submit stays whole and costs a few set operations.
     """
 
-    def __init__(self, key: Callable[[T], Hashable]) -> None:
+    def __init__(self, keys_of: Callable[[Sequence[T]], Sequence[Hashable]]) -> None:
         super().__init__()
-        self._key = key
+        self._keys_of = keys_of
         #: Keys that are ready or in a lane.
         self._held: set[Hashable] = set()
         #: Those that wait for a held key, in their order.
         self._behind: dict[Hashable, deque[_Piece[T, R]]] = {}
 
     def put(self, piece: _Piece[T, R]) -> None:
-        piece.keys = keys = list(map(self._key, piece.items))
+        piece.keys = keys = self._keys_of(piece.items)
         distinct = set(keys)
         if len(distinct) == len(keys) and self._held.isdisjoint(distinct):
             self._held |= distinct
@@ -146,12 +148,22 @@ class _KeyedLine(_Line[T, R]):
                     del self._behind[key]
 
 
+def _each(key: Callable[[T], Hashable], items: Sequence[T]) -> list[Hashable]:
+    return list(map(key, items))
+
+
+def _chained(parts: Sequence[Sequence[T]]) -> list[T]:
+    return list(chain.from_iterable(parts))
+
+
 class Batcher(Generic[T, R]):
     """Runs `transaction` on batches of at most `size_max` items; it gives one result an item.
 
     A batch leaves as soon as nothing is in flight; a second and third lane, up to `lanes_max`, are
     used only while `second_lane_threshold` items wait: bigger batches cost less than more of them.
-    With `key`, items of one key never share a batch and go in the order of their arrival.
+    With `key`, items of one key never share a batch and go in the order of their arrival; with
+    `keys_of` the same, all keys of a submit asked for at once. Submits that are no plain lists need
+    a `join` that makes one of several.
     With `gather_s`, batches that are not full leave at least so far apart: where items come one by
     one and nobody waits for milliseconds, fewer and larger batches cost less. The first leaves at
     once.
@@ -169,6 +181,8 @@ class Batcher(Generic[T, R]):
         second_lane_threshold: int = 500,
         waiting_max: int = 20_000,
         key: Callable[[T], Hashable] | None = None,
+        keys_of: Callable[[Sequence[T]], Sequence[Hashable]] | None = None,
+        join: Callable[[Sequence[Any]], Sequence[T]] = _chained,
         retry_unknown: bool = False,
         gather_s: float = 0.0,
     ) -> None:
@@ -184,7 +198,10 @@ class Batcher(Generic[T, R]):
         self._gather_s = gather_s
         self._leaves_at = 0.0
         self._gathering: IDelayedCall | None = None
-        self._line: _Line[T, R] = _Line() if key is None else _KeyedLine(key)
+        if key is not None:
+            keys_of = partial(_each, key)
+        self._line: _Line[T, R] = _Line() if keys_of is None else _KeyedLine(keys_of)
+        self._join = join
         self._closing = False
         self._idle: list[Deferred[None]] = []
         #: Items not yet in a batch.
@@ -231,7 +248,7 @@ class Batcher(Generic[T, R]):
             batch = self._line.take(self._size_max)
             if not batch:
                 return  # all that waits has its key in a lane
-            flight = _Flight(batch)
+            flight = _Flight(batch, self._join)
             self.waiting -= len(flight.items)
             self.in_flight += 1
             self._run(flight)
@@ -303,8 +320,8 @@ class Batcher(Generic[T, R]):
         )
         half = len(flight.pieces) // 2
         self.in_flight += 1
-        self._run(_Flight(flight.pieces[:half]))
-        self._run(_Flight(flight.pieces[half:]))
+        self._run(_Flight(flight.pieces[:half], self._join))
+        self._run(_Flight(flight.pieces[half:], self._join))
 
     def _settle(self, flight: "_Flight[T, R]", why: Exception) -> None:
         self._landed(flight)
@@ -330,8 +347,10 @@ class _Flight(Generic[T, R]):
 
     __slots__ = ("items", "pieces", "repeats", "unknown")
 
-    def __init__(self, pieces: list[_Piece[T, R]]) -> None:
+    def __init__(
+        self, pieces: list[_Piece[T, R]], join: Callable[[Sequence[Any]], Sequence[T]]
+    ) -> None:
         self.pieces = pieces
-        self.items: list[T] = [item for piece in pieces for item in piece.items]
+        self.items = join([piece.items for piece in pieces])
         self.repeats = 0
         self.unknown = False

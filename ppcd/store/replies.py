@@ -6,12 +6,21 @@ Refuses to read text: verdict and number come from the domain.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate, chain
+from itertools import repeat as always
+from typing import Any, Final
 
 from ppcd.charge.consequence import Effect
-from ppcd.store.rows import DebitJob, Evidence, NewReply, PromptKey, WebhookKey
+from ppcd.store.rows import (
+    ClearReplies,
+    DebitJob,
+    Evidence,
+    NewReply,
+    PromptKey,
+    WebhookKey,
+)
 from ppcd.store.session import single
-from ppcd.store.sql import END, Cursor, integers, nested, octets, texts
+from ppcd.store.sql import END, Cursor, integers, octets, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +51,21 @@ def evidence_columns(evidence: Sequence[Evidence]) -> dict[str, str]:
     }
 
 
-def _grouped(batch: Sequence[NewReply]) -> dict[str, str]:
-    """The parameters of _REPLIES: each evidence once, with the ids and keys that it belongs to."""
-    groups: dict[Evidence, tuple[list[int], list[int | None]]] = {}
-    for reply_id, key, _, evidence in batch:
-        if (group := groups.get(evidence)) is None:
-            group = groups[evidence] = ([], [])
-        group[0].append(reply_id)
-        group[1].append(key)
+def _grouped(batch: ClearReplies) -> dict[str, str]:
+    """The parameters of _REPLIES: each evidence once, with where its ids and keys begin and end."""
+    groups: dict[Evidence, list[int]] = {}
+    for position, evidence in enumerate(batch.evidence):
+        if evidence in groups:
+            groups[evidence].append(position)
+        else:
+            groups[evidence] = [position]
+    order = list(chain.from_iterable(groups.values()))
+    ends = list(accumulate(map(len, groups.values())))
     return evidence_columns(list(groups)) | {
-        "reply_ids": nested(ids for ids, _ in groups.values()),
-        "keys": nested(keys for _, keys in groups.values()),
+        "first": integers([1, *(end + 1 for end in ends[:-1])]),
+        "last": integers(ends),
+        "reply_ids": integers(map(batch.reply_ids.__getitem__, order)),
+        "keys": integers(map(batch.keys.__getitem__, order)),
     }
 
 
@@ -60,12 +73,12 @@ _REPLIES = """
         SELECT s.reply_id, s.key, e.address, e.link, e.raw, e.data_coding, e.esm_class, e.verdict,
                e.number, e.rule
           FROM unnest(
-            %(reply_ids)s::text[], %(keys)s::text[], %(address)s::text[], %(link)s::text[],
+            %(first)s::int[], %(last)s::int[], %(address)s::text[], %(link)s::text[],
             %(raw)s::bytea[], %(data_coding)s::smallint[], %(esm_class)s::smallint[],
             %(verdict)s::text[], %(number)s::text[], %(rule)s::text[])
-            AS e(reply_ids, keys, address, link, raw, data_coding, esm_class, verdict, number,
-                 rule),
-               unnest(e.reply_ids::bigint[], e.keys::bigint[]) AS s(reply_id, key)
+            AS e(first, last, address, link, raw, data_coding, esm_class, verdict, number, rule),
+               unnest((%(reply_ids)s::bigint[])[e.first:e.last],
+                      (%(keys)s::bigint[])[e.first:e.last]) AS s(reply_id, key)
 """
 
 INSERT_REPLY = """
@@ -116,11 +129,11 @@ _SETTLED = """
            partner_id, msisdn, amount_minor, currency, billing, NULL::bigint[]
       FROM gone
 """
-# Where nobody here will run the jobs, only which replies confirmed.
+# Where nobody here will run the jobs, which replies settled nothing: those are few.
 _SETTLED_BRIEFLY = (
     """
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, array_agg(reply_id)
-      FROM gone WHERE verdict = 'yes'
+      FROM r WHERE reply_id NOT IN (SELECT reply_id FROM gone)
     UNION ALL"""
     + _SETTLED
     + " WHERE verdict <> 'yes'"
@@ -158,17 +171,18 @@ _CONFIRM_AGAIN = (
 
 @single
 def confirm(
-    cur: Cursor, batch: Sequence[NewReply], *, lease_s: float, repeat: bool = False
+    cur: Cursor, batch: ClearReplies, *, lease_s: float, repeat: bool = False
 ) -> list[Settled | None]:
     """Settle the clear answers of a batch in one statement; None for those it did not settle.
 
     No two replies of a batch have the same key. What it leaves is for `look_again`. Without a lease
-    the jobs are nobody's yet, and neither they nor their charges are reported. With `repeat`, an
-    earlier run may have been applied after all: what it settled is found and reported.
+    the jobs are nobody's yet, and neither they nor their charges are reported: `CONFIRMED` is all.
+    With `repeat`, an earlier run may have been applied after all: what it settled is found and
+    reported.
     """
     values: dict[str, object] = {**_grouped(batch), "lease_s": lease_s}
     if repeat:
-        values["reply_id"] = integers(reply.reply_id for reply in batch)
+        values["reply_id"] = integers(batch.reply_ids)
     first = _CONFIRM if lease_s > 0 else _CONFIRM_BRIEFLY
     cur.execute(_CONFIRM_AGAIN if repeat else first, values)
     rows = cur.fetchall()
@@ -177,19 +191,22 @@ def confirm(
         for row in rows
         if row[0] is None and row[2] is not None
     }
-    settled: dict[int, Settled] = {}
-    for reply_id, effect, charge_id, partner_id, *job, confirmed in rows:
-        if confirmed is not None:
-            settled |= dict.fromkeys(confirmed, _CONFIRMED)
+    # What the statement says nothing of is confirmed when it was asked briefly, else unsettled.
+    settled: dict[int, Settled | None] = {}
+    for reply_id, effect, charge_id, partner_id, *job, unsettled in rows:
+        if unsettled is not None:
+            settled |= dict.fromkeys(unsettled)
         elif effect == Effect.CONFIRMED and lease_s > 0 and partner_id is not None:
             debit = _debit_job(charge_id, partner_id, *job)
             settled[reply_id] = Settled(effect, charge_id, debit)
         elif reply_id is not None:
             settled[reply_id] = Settled(effect, charge_id, webhook=webhooks.get(charge_id))
-    return [settled.get(reply.reply_id) for reply in batch]
+    briefly = lease_s <= 0 and not repeat
+    return list(map(settled.get, batch.reply_ids, always(CONFIRMED if briefly else None)))
 
 
-_CONFIRMED = Settled(Effect.CONFIRMED)
+#: A yes whose job is nobody's yet.
+CONFIRMED: Final = Settled(Effect.CONFIRMED)
 
 
 def _debit_job(

@@ -3,10 +3,12 @@
 Times are aware UTC. An MSISDN is an integer here (its E.164 digits); no row is to be logged whole.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from itertools import chain
+from typing import NamedTuple, overload
 
 #: `awaiting` and `hold` are keyed by subscriber and reply address in one integer.
 ADDRESSES_MAX = 1000
@@ -16,6 +18,11 @@ def awaiting_key(msisdn: int, address_no: int) -> int:
     """The key of `awaiting` and `hold`: MSISDN, then three digits of the reply address's number."""
     assert 0 <= address_no < ADDRESSES_MAX
     return msisdn * ADDRESSES_MAX + address_no
+
+
+def msisdn_of(key: int) -> int:
+    """Whose key it is."""
+    return key // ADDRESSES_MAX
 
 
 class PromptNo:
@@ -155,15 +162,47 @@ class Evidence:
 
 
 class NewReply(NamedTuple):
-    """An MO as read. `key` is None when it can mean no charge of ours.
-
-    A tuple, for they come in floods: it is made in a quarter of a dataclass's time.
-    """
+    """An MO as read. `key` is None when it can mean no charge of ours."""
 
     reply_id: int
     key: int | None
     msisdn: int | None
     evidence: Evidence
+
+
+class ClearReplies(Sequence[tuple[int, int, Evidence]]):
+    """Replies that may decide a charge at once, column by column: floods are made of them.
+
+    As a sequence, of (reply_id, key, evidence).
+    """
+
+    __slots__ = ("evidence", "keys", "reply_ids")
+
+    def __init__(self, reply_ids: list[int], keys: list[int], evidence: list[Evidence]) -> None:
+        self.reply_ids = reply_ids
+        self.keys = keys
+        self.evidence = evidence
+
+    @classmethod
+    def joined(cls, parts: "Sequence[ClearReplies]") -> "ClearReplies":
+        """One after another."""
+        return cls(
+            list(chain.from_iterable([part.reply_ids for part in parts])),
+            list(chain.from_iterable([part.keys for part in parts])),
+            list(chain.from_iterable([part.evidence for part in parts])),
+        )
+
+    def __len__(self) -> int:
+        return len(self.reply_ids)
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[int, int, Evidence]: ...
+    @overload
+    def __getitem__(self, at: slice) -> "ClearReplies": ...
+    def __getitem__(self, at: int | slice) -> "tuple[int, int, Evidence] | ClearReplies":
+        if isinstance(at, slice):
+            return ClearReplies(self.reply_ids[at], self.keys[at], self.evidence[at])
+        return self.reply_ids[at], self.keys[at], self.evidence[at]
 
 
 @dataclass(frozen=True, slots=True)

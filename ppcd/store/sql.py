@@ -69,11 +69,6 @@ def integers(values: Iterable[int | None]) -> str:
     return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
 
 
-def nested(arrays: Iterable[Iterable[int | None]]) -> str:
-    """An array literal of texts that are array literals of numbers."""
-    return "{" + ",".join(['"' + integers(array) + '"' for array in arrays]) + "}"
-
-
 def texts(values: Iterable[str | None]) -> str:
     """An array literal of texts."""
     return "{" + ",".join(map(_text, values)) + "}"

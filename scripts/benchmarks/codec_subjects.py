@@ -66,11 +66,18 @@ def _rows(data: bytes) -> Iterator[DeliverRows]:
         yield run
 
 
+def _fields(rows: DeliverRows) -> None:
+    for _sequence, _source, content in zip(
+        rows.sequences, rows.sources, rows.contents, strict=True
+    ):
+        _ = (content.destination_addr, content.esm_class, content.data_coding)
+        _ = (content.short_message, content.tlvs)
+
+
 def _deliver(data: bytes) -> bytes:
     answers = b""
     for rows in _rows(data):
-        for _sequence, _source, _destination, _esm, _coding, _message, _tlvs, _body in rows:
-            pass
+        _fields(rows)
         answers += rows.answers()
     return answers
 
@@ -78,8 +85,8 @@ def _deliver(data: bytes) -> bytes:
 def _deliver_split(data: bytes) -> bytes:
     answers = b""
     for rows in _rows(data):
-        for _sequence, _source, _destination, _esm, _coding, _message, tlvs, _body in rows:
-            _ = Tlvs.from_octets(tlvs).pairs
+        for content in rows.contents:
+            _ = Tlvs.from_octets(content.tlvs).pairs
         answers += rows.answers()
     return answers
 
@@ -109,8 +116,7 @@ def _deliver_session(data: bytes) -> bytes:
         if isinstance(event, Requested):
             for rows in event.batch.runs:
                 assert isinstance(rows, DeliverRows)
-                for _sequence, _source, _destination, _esm, _coding, _message, _tlvs, _body in rows:
-                    pass
+                _fields(rows)
             _session.answer(event.batch, [0] * len(event.batch), 1.0)
     return _session.data_to_send()
 

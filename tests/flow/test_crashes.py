@@ -21,7 +21,7 @@ from ppcd.store.rows import ChargeRow
 from tests.billing.adapter_contract import Fault
 from tests.builders import Store
 from tests.flow.fakes import ABLE, IDEMPOTENT, QUERYABLE, UNABLE, Stopped
-from tests.flow.world import World, now
+from tests.flow.world import World, mos, now
 
 #: How a transaction can fail: whether it is applied, and what its caller sees.
 FAILURES: dict[str, tuple[bool, Exception]] = {
@@ -124,7 +124,7 @@ def one_charge(world: ShakyWorld) -> tuple[ChargeRow, bool]:
     for _ in range(5):  # the SMSC delivers until it is acknowledged
         if not acknowledged and world.texts(charge):
             heard = world.survive(
-                lambda: world.settle(world.replies.receive([world.an_mo(charge)]))
+                lambda: world.settle(world.replies.receive(mos(world.an_mo(charge))))
             )
             acknowledged = heard == [True]
         world.pump()

@@ -14,7 +14,7 @@ from ppcd.store.lanes import Immediate
 from ppcd.store.rows import ChargeRow
 from ppcd.store.subscribers import Spared, Why
 from tests.builders import POOL, Store
-from tests.flow.world import World, now
+from tests.flow.world import World, mos, now
 
 
 class Trouble(Immediate):
@@ -171,7 +171,7 @@ def test_an_unknown_confirmation_is_acknowledged_when_it_is_known(
     world, runner = troubled
     charge = world.a_charge()
     runner.first = [OutcomeUnknown(applied), OutcomeUnknown("again")]
-    hearing = Deferred.fromCoroutine(world.replies.receive([world.an_mo(charge)]))
+    hearing = Deferred.fromCoroutine(world.replies.receive(mos(world.an_mo(charge))))
     world.clock.advance(0.05)
     assert not hearing.called
     world.clock.advance(0.1)
@@ -188,7 +188,7 @@ def test_an_unknown_second_look_asks_once(troubled: tuple[World, Trouble], appli
     world, runner = troubled
     charge = world.a_charge()
     runner.second = [OutcomeUnknown(applied)]
-    hearing = Deferred.fromCoroutine(world.replies.receive([world.an_mo(charge, "??")]))
+    hearing = Deferred.fromCoroutine(world.replies.receive(mos(world.an_mo(charge, "??"))))
     world.clock.advance(0.05)
     assert now(hearing) == [True]
     world.pump()

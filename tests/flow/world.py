@@ -23,7 +23,7 @@ from ppcd.flow.expire import Expiry
 from ppcd.flow.notify import Notifications
 from ppcd.flow.overdue import Overdue
 from ppcd.flow.pace import Pace, PaceRules
-from ppcd.flow.ports import DeliveryReceipt, End, Mo, Said, Sms
+from ppcd.flow.ports import DeliveryReceipt, End, Mo, Mos, Said, Sms
 from ppcd.flow.prompt import Prompts
 from ppcd.flow.reply import Replies, ReplyRules
 from ppcd.flow.request import (
@@ -293,7 +293,9 @@ class World:
 
     def hear(self, *batch: Mo) -> list[bool]:
         """The phones' answers arrive; whether each is recorded."""
-        return now(self.replies.receive(batch))
+        return now(
+            self.replies.receive(Mos([mo.said for mo in batch], [mo.msisdn for mo in batch]))
+        )
 
     def answer(self, charge: ChargeRow, text: str = "ДА") -> None:
         """The phone answers, and all that follows at once happens."""
@@ -363,6 +365,11 @@ class World:
 
 def _write_event(end: End, *, event_id: str) -> bytes:
     return f"{end.state} {end.reason} {end.billing_reference}".encode()
+
+
+def mos(*batch: Mo) -> Mos:
+    """These as they come over a link."""
+    return Mos([mo.said for mo in batch], [mo.msisdn for mo in batch])
 
 
 def now(waited: "Coroutine[Any, Any, T] | Deferred[T]") -> T:

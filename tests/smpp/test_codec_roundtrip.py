@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ppcd.smpp import Command, Decoder, DeliverRows, FramingError, Pdu, WireQuirks, encode
 from ppcd.smpp.body import read_body
+from ppcd.smpp.decode import CONTENTS_MAX
 from ppcd.smpp.fields import BODIES
 from ppcd.smpp.patterns import FastJudge, fast_read
 from ppcd.smpp.tlv import Tlvs, tlv_stream_problem
@@ -169,6 +170,18 @@ def test_mutations_of_real_pdus_raise_nothing(
         assert len(found.tlvs) <= 256
 
 
+def test_what_many_send_is_read_once_and_not_remembered_for_ever() -> None:
+    decoder = Decoder()
+    bodies = [sm(message=b"%d" % number) for number in range(CONTENTS_MAX + 1)]
+    stream = b"".join(pdu(5, body) for body in (bodies[0], *bodies, bodies[0]))
+    [rows] = decoder.feed_rows(stream)
+    assert isinstance(rows, DeliverRows)
+    assert rows.contents[0] is rows.contents[1] is not rows.contents[2]
+    assert rows.contents[0] is not rows.contents[-1]
+    assert rows.contents[0].short_message == rows.contents[-1].short_message == b"0"
+    assert [found.short_message for found in rows.pdus({1, 3})] == [b"0", b"2"]
+
+
 def test_rows_and_pdus_say_the_same() -> None:
     good = [v.octets for v in MALFORMED if v.fate == "passes"]
     stream = b"".join(good) + deliver() * 3
@@ -176,19 +189,16 @@ def test_rows_and_pdus_say_the_same() -> None:
     flat: list[Pdu] = []
     for item in rows:
         if isinstance(item, DeliverRows):
-            for row, found in zip(item, item.pdus(), strict=True):
-                sequence, source, destination, esm, coding, message, tlvs, body = row
-                assert (sequence, source, destination) == (
-                    found.sequence,
+            for *who, content, found in zip(*item.columns, item.pdus(), strict=True):
+                fields = Pdu(found.command, 0, found.sequence, found.body).fields
+                assert who == [
+                    found.sequence.to_bytes(4, "big"),
+                    bytes([found.source_addr_ton]),
                     found.source_addr,
-                    found.destination_addr,
-                )
-                assert (esm, coding) == (found.esm_class, found.data_coding)
-                assert (message, tlvs, body) == (
-                    found.short_message,
-                    found.tlvs.octets,
-                    found.body,
-                )
+                ]
+                for name in ("destination_addr", "esm_class", "data_coding", "short_message"):
+                    assert getattr(content, name) == getattr(found, name) == fields[name]
+                assert content.tlvs == found.tlvs.octets
                 flat.append(found)
         else:
             flat.append(item)

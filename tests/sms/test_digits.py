@@ -1,6 +1,6 @@
 """The short way to a number and to a text gives what the long way gives."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ppcd.smpp import Ton
@@ -23,3 +23,23 @@ def test_the_short_way_to_a_number_gives_what_the_long_way_gives(
 ) -> None:
     msisdn = dialect.msisdn(address, ton)
     assert dialect.digits(address, ton) == (None if msisdn is None else msisdn.as_int)
+
+
+@given(
+    st.lists(st.tuples(ADDRESSES, st.sampled_from(list(Ton))), min_size=1, max_size=4),
+    st.booleans(),
+    st.sampled_from(DIALECTS),
+)
+@example(
+    [(b"380971234567", Ton.INTERNATIONAL), (b"380971234568", Ton.INTERNATIONAL)], False, DIALECTS[1]
+)
+@example([(b"380971234567", Ton.UNKNOWN)], True, DIALECTS[0])
+@example([(b"380971234567", Ton.ALPHANUMERIC)], True, DIALECTS[0])
+@example([(b"0971234567", Ton.NATIONAL)], True, DIALECTS[1])
+@example([(b"0971234567", Ton.INTERNATIONAL)], True, DIALECTS[1])
+def test_many_numbers_are_what_each_is(
+    senders: list[tuple[bytes, Ton]], alike: bool, dialect: Dialect
+) -> None:
+    senders = senders[:1] * 3 if alike else senders
+    addresses, tons = [a for a, _ in senders], [bytes([ton]) for _, ton in senders]
+    assert dialect.numbers(addresses, tons) == [dialect.digits(a, ton) for a, ton in senders]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from ppcd.flow.ports import DeliveryReceipt, Mo
+from ppcd.flow.ports import DeliveryReceipt, Mo, Mos
 from ppcd.metrics import Metrics
 from ppcd.smpp import (
     ESM_UDHI,
@@ -24,7 +24,7 @@ from ppcd.smpp import (
     deliver_sm,
 )
 from ppcd.sms.dialect import Dialect, LocalPrefix
-from ppcd.sms.inbound import LinksInbound
+from ppcd.sms.inbound import SAID_MAX, LinksInbound
 from ppcd.store.failures import NotApplied
 from tests.conftest import Criticals
 from tests.smpp.links import Scene
@@ -44,7 +44,7 @@ class Replies:
         self.waits: Deferred[None] | None = None
         self.trouble: Exception | None = None
 
-    async def receive(self, batch: Sequence[Mo]) -> list[bool]:
+    async def receive(self, batch: Mos) -> list[bool]:
         if self.waits is not None:
             await self.waits
         if self.trouble is not None:
@@ -316,6 +316,13 @@ def test_a_flood_of_all_kinds_keeps_its_order(house: House) -> None:
     assert [mo.said.part for mo in heard].index(True) == 10
     assert heard[-1].said.text == "да " * 20
     assert len(house.receipts) == 1
+
+
+def test_what_was_said_is_not_remembered_for_ever(house: House) -> None:
+    words = [{"short_message": b"%d" % number, "data_coding": 0} for number in range(SAID_MAX + 2)]
+    for start in range(0, len(words), 500):
+        house.deliver(*words[start : start + 500])
+    assert [mo.said.text for mo in house.replies.heard] == [str(n) for n in range(len(words))]
 
 
 def test_an_answer_may_come_as_data_sm(house: House) -> None:

@@ -27,7 +27,7 @@ from ppcd.store.intents import Begun, Intent
 from ppcd.store.lanes import Direct
 from ppcd.store.resolutions import Obstacle, Resolution, Unresolved
 from ppcd.store.rows import Conflict
-from tests.builders import FAILURES, Store, charge_of, deadlocks
+from tests.builders import FAILURES, Store, charge_of, clear, deadlocks
 
 LOOK = {"untrusted": frozenset(), "reprompts_max": 2, "wrong_codes_max": 3, "lease_s": 60}
 
@@ -72,7 +72,7 @@ def first(store: Store) -> Iterator[First]:
 
 def test_a_cancel_that_loses_to_a_reply_is_told_so(store: Store, first: First) -> None:
     charge = store.a_written_charge()
-    [settled] = first.does(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    [settled] = first.does(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
     assert settled.effect == "confirmed"
     cancelling = first.second(
         charges.cancel, charge.charge_id, partner_id=store.partner_id, lease_s=60
@@ -86,7 +86,7 @@ def test_a_reply_that_loses_to_a_cancel_is_late(store: Store, first: First) -> N
     charge = store.a_written_charge()
     first.does(charges.cancel, charge.charge_id, partner_id=store.partner_id, lease_s=60)
     reply = store.a_reply(charge)
-    confirming = first.second(replies.confirm, [reply], lease_s=60)
+    confirming = first.second(replies.confirm, clear(reply), lease_s=60)
     first.commit()
     assert confirming.result() == [None]
     [settled] = store.look_again(reply)
@@ -97,7 +97,7 @@ def test_a_reply_that_loses_to_a_cancel_is_late(store: Store, first: First) -> N
 def test_a_reply_wins_when_the_cancel_fails(store: Store, first: First) -> None:
     charge = store.a_written_charge()
     first.does(charges.cancel, charge.charge_id, partner_id=store.partner_id, lease_s=60)
-    confirming = first.second(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    confirming = first.second(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
     first.rollback()
     [settled] = confirming.result()
     assert settled.effect == "confirmed"
@@ -105,9 +105,9 @@ def test_a_reply_wins_when_the_cancel_fails(store: Store, first: First) -> None:
 
 def test_two_confirmations_at_once_make_one_debit_job(store: Store, first: First) -> None:
     charge = store.a_written_charge()
-    first.does(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    first.does(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
     second = store.a_reply(charge)
-    confirming = first.second(replies.confirm, [second], lease_s=60)
+    confirming = first.second(replies.confirm, clear(second), lease_s=60)
     first.commit()
     assert confirming.result() == [None]
     assert store.look_again(second)[0].effect == "late"
@@ -117,7 +117,7 @@ def test_two_confirmations_at_once_make_one_debit_job(store: Store, first: First
 def test_the_sweep_passes_over_what_is_being_confirmed(store: Store, first: First) -> None:
     """The confirmation began in time; it may commit after the time is over."""
     charge, other = store.a_written_charge(), store.a_written_charge()
-    first.does(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    first.does(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
     store.ahead(601)
     assert [end.charge_id for end in store.expire()] == [other.charge_id]
     first.commit()
@@ -127,7 +127,7 @@ def test_the_sweep_passes_over_what_is_being_confirmed(store: Store, first: Firs
 
 def test_a_failure_receipt_loses_to_a_reply(store: Store, first: First) -> None:
     charge = store.a_written_charge()
-    first.does(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    first.does(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
     recording = first.second(
         prompts.record_receipts, [store.a_receipt(charge)], failures=FAILURES, lease_s=60
     )
@@ -140,7 +140,7 @@ def test_a_question_is_not_repeated_to_somebody_who_has_just_said_yes(
     store: Store, first: First
 ) -> None:
     charge = store.a_written_charge()
-    first.does(replies.confirm, [store.a_reply(charge)], lease_s=60)
+    first.does(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
     unclear = store.a_reply(charge, "unclear")
     looking = first.second(second_look.look_again, [unclear], **LOOK)
     first.commit()
@@ -308,7 +308,7 @@ def test_batches_over_the_same_charges_do_not_deadlock(store: Store) -> None:
         store.query("ANALYZE awaiting")
         orders = [random.sample(made, len(made)) for _ in range(4)]
         works: list[tuple[Callable[..., Any], list[Any], dict[str, Any]]] = [
-            (replies.confirm, [store.a_reply(c) for c in orders[0]], {"lease_s": 60}),
+            (replies.confirm, clear(*[store.a_reply(c) for c in orders[0]]), {"lease_s": 60}),
             (second_look.look_again, [store.a_reply(c, "unclear") for c in orders[1]], LOOK),
             (
                 prompts.finish,
@@ -357,7 +357,7 @@ def test_nodes_that_confirm_the_same_charges_wait_for_each_other(store: Store) -
 
         def confirm(batch: list[Any]) -> int:
             with Direct(store.dsn, profile=PINNED) as direct:
-                settled = direct.run(replies.confirm, batch, lease_s=60)
+                settled = direct.run(replies.confirm, clear(*batch), lease_s=60)
             return sum(s is not None for s in settled)
 
         with ThreadPoolExecutor(3) as pool:
@@ -375,7 +375,7 @@ def test_expiry_and_confirmation_at_the_last_moment_agree(store: Store) -> None:
         with Direct(store.dsn, profile=PINNED) as direct:
             for at in range(0, len(made), 10):
                 batch = [store.a_reply(c) for c in made[at : at + 10]]
-                settled = direct.run(replies.confirm, batch, lease_s=60)
+                settled = direct.run(replies.confirm, clear(*batch), lease_s=60)
                 done |= {s.charge_id for s in settled if s is not None and s.charge_id}
         return done
 

@@ -239,7 +239,8 @@ class Page:
         unchosen = trouble if trouble and trouble.key == "error_offer" else None
         radios = self._radios(offer, unchosen)
         goods = self._chosen(session.offers[offer], offer) if apart else radios
-        number = self._number(None if unchosen else trouble, typed=trouble.typed if trouble else "")
+        wrong, typed = None if unchosen else trouble, trouble.typed if trouble else ""
+        number = self._number(wrong, typed=typed, focus=apart or wrong is not None)
         return (
             f'<form method="post" action="{self._href(**query)}" id="pay">'
             f'<input type="hidden" name="after" value="{session.row.tries}">'
@@ -273,7 +274,7 @@ class Page:
             f"{self._trouble(trouble)}{rows}</fieldset>"
         )
 
-    def _number(self, trouble: Trouble | None, *, typed: str) -> str:
+    def _number(self, trouble: Trouble | None, *, typed: str, focus: bool) -> str:
         session = self._session
         assert session is not None
         known = session.known or (None if self._wanted.other else session.tried)
@@ -299,7 +300,7 @@ class Page:
             f'data-code="{self._plan.code}" data-trunk="{self._plan.trunk}" '
             f'data-groups="{",".join(map(str, self._plan.groups))}" '
             f'aria-describedby="{"problem " if bad else ""}hint"'
-            f"{' aria-invalid=true' if bad else ''} autofocus>"
+            f"{' aria-invalid=true' if bad else ''}{' autofocus' if focus else ''}>"
             f"{self._trouble(trouble)}{hint}"
         )
 

@@ -133,7 +133,7 @@
     const field = main.querySelector("#phone");
     if (field) dress(field);
     // In a frame of another site's, browsers don't do so by themselves.
-    if (field && framed && document.hasFocus()) field.focus();
+    if (field && field.autofocus && framed && document.hasFocus()) field.focus();
     left();
     tell();
     for (const form of main.querySelectorAll("form[method=post]")) {

@@ -102,6 +102,11 @@ def _show(seen: dict[str, Any]) -> None:
         left = seen["partitions_months_left"]
         few = "   <- run `ppcd migrate`, and see why no node makes them" if left < FEW else ""
         print(f"partitions          for {left} more month(s){few}")
+    for slowed in seen["slowed"]:
+        print(
+            f"SLOWED              partner {slowed['partner']}: {slowed['agreed']} of "
+            f"{slowed['asked']} asked said yes; {slowed['per_minute']} charges a minute"
+        )
     for button in seen["paused"]:
         what = " ".join(filter(None, (button["kind"], button["partner"], button["adapter"])))
         print(f"PAUSED              {what}, since {button['since']}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ppcd.config.types import AmountByCurrency, Section, Whole
+from ppcd.config.types import AmountByCurrency, Number, Section, Whole
 
 __all__ = ["Limits"]
 
@@ -39,6 +39,33 @@ class Limits(Section):
         le=36_500,
         description="Days for which a phone that answered STOP is not asked again, by any partner; "
         "`ppcd subscriber unblock` ends it. 0: a STOP only declines.",
+    )
+    agreed_min: Number = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="Share of a partner's charges that subscribers must say yes to, such as 0.05; "
+        "a partner below it is slowed: it seems to ask people who did not order anything. 0: "
+        "nobody is slowed.",
+    )
+    agreed_window_s: Whole = Field(
+        default=3600,
+        ge=60,
+        le=86_400,
+        description="Seconds back in which charges must have ended to count for that share.",
+    )
+    agreed_asked_min: Whole = Field(
+        default=200,
+        ge=1,
+        le=1_000_000,
+        description="Ended charges in that time below which nothing is concluded about a partner.",
+    )
+    slowed_per_minute_max: Whole = Field(
+        default=10,
+        ge=1,
+        le=100_000,
+        description="Charges a minute of a slowed partner, through all nodes together; more get "
+        "429. Too few, and it needs long to show that it does better.",
     )
     charge_max: AmountByCurrency = Field(
         default_factory=dict,

@@ -5,7 +5,7 @@ partners' wire format.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from ppcd.store.certificates import Shown
 from ppcd.store.creation import CreateResult
 from ppcd.store.lanes import Runner, StoreError
 from ppcd.store.limits import NO_SUM_LIMITS, OverLimit, SumLimits
+from ppcd.store.pumping import NOBODY, Slow
 from ppcd.store.registers import TariffRow
 from ppcd.store.rows import Address, ChargeRow, Conflict, NewCharge, PromptKey, PromptNo
 from ppcd.store.sql import Cursor
@@ -179,6 +180,8 @@ class ChargeRules:
     #: How often one phone may be asked.
     limits: Limits = NO_LIMITS
     sum_limits: SumLimits = NO_SUM_LIMITS
+    #: Partners that may ask only so much.
+    slow: Slow = field(default_factory=lambda: NOBODY)
 
 
 class Requests:
@@ -275,9 +278,15 @@ class Requests:
         # Prompts that this node would not begin are nobody's from the start: giving them back
         # one by one costs more than all that was created.
         lease_s = LEASE_S if self._offers.wants_prompts() else 0
-        limits, sums = self._rules().limits, self._rules().sum_limits
+        rules = self._rules()
         return creation.create(
-            cur, batch, lease_s=lease_s, limits=limits, sum_limits=sums, repeat=repeat
+            cur,
+            batch,
+            lease_s=lease_s,
+            limits=rules.limits,
+            sum_limits=rules.sum_limits,
+            slow=rules.slow,
+            repeat=repeat,
         )
 
     async def _replayed(

@@ -90,7 +90,7 @@ REPLY_EFFECTS: Final = (
     "untrusted",
 )
 #: Why a subscriber was not asked. Tests hold them to the store's own.
-SPARED: Final = ("blocked", "open", "hour", "day")
+SPARED: Final = ("blocked", "open", "hour", "day", "slowed")
 #: Limits by sum, and where they were met. Tests hold them to the store's own.
 SUM_LIMITS: Final = (
     "charge",

@@ -188,9 +188,14 @@ class Metrics:
         self.charges_spared = self._counter(
             "charges_spared",
             "Charges refused to spare the subscriber: who is blocked, has too many open, or was "
-            "asked too often in an hour or a day. Rising: somebody bombs a phone, or sells to "
-            "people who said STOP.",
+            "asked too often in an hour or a day; or whose partner is slowed. Rising: somebody "
+            "bombs a phone, or sells to people who said STOP.",
             Label("why", sets.SPARED),
+        )
+        self.partners_slowed = self._gauge(
+            "partners_slowed",
+            "Partners slowed because too few of those whom they ask say yes. Above 0: somebody "
+            "asks people who did not order anything; `ppcd status` says who.",
         )
         self.limits_hit = self._counter(
             "limits_hit",

@@ -62,6 +62,10 @@ def _spared(spared: Spared) -> ApiError:
             message = "This subscriber was asked too often of late."
             headers = retry_after(spared.retry_after_s)
             return ApiError(Problem.TOO_MANY_REQUESTS, message, headers=headers)
+        case Why.SLOWED:
+            message = "Too few of those whom you ask say yes: so many payments a minute, no more."
+            headers = retry_after(spared.retry_after_s)
+            return ApiError(Problem.TOO_MANY_REQUESTS, message, headers=headers)
         case other:
             assert_never(other)
 

@@ -10,9 +10,11 @@ from ppcd.charge.reading import Reader
 from ppcd.charge.texts import Kind, Texts
 from ppcd.config import Settings
 from ppcd.config.sections import Route
+from ppcd.flow.pumping import PumpingRules
 from ppcd.flow.reply import ReplyRules
 from ppcd.flow.request import ChargeRules, RouteRules
 from ppcd.store.limits import PartnerLimit, SumLimits
+from ppcd.store.pumping import NOBODY, Slow
 from ppcd.store.rows import Address
 from ppcd.store.subscribers import Limits
 
@@ -25,6 +27,7 @@ class InForce:
     def __init__(self, settings: Settings) -> None:
         self._pools: Mapping[str, tuple[Address, ...]] = {}
         self._own_limits: Mapping[tuple[int, str], PartnerLimit] = {}
+        self._slow: Slow = NOBODY
         self.apply(settings)
 
     def apply(self, settings: Settings) -> None:
@@ -49,6 +52,13 @@ class InForce:
                 partner_month=_minor(limits.partner_month_max),
                 partners=self._own_limits,
             ),
+            slow=self._slow,
+        )
+        self.pumping_rules = PumpingRules(
+            agreed_min=limits.agreed_min,
+            window_s=limits.agreed_window_s,
+            asked_min=limits.agreed_asked_min,
+            per_minute=limits.slowed_per_minute_max,
         )
         self.reply_rules = ReplyRules(
             reader=Reader(settings.word_table()),
@@ -69,6 +79,11 @@ class InForce:
         self._own_limits = own
         limits = replace(self.charge_rules.sum_limits, partners=own)
         self.charge_rules = replace(self.charge_rules, sum_limits=limits)
+
+    def use_slow(self, slow: Slow) -> None:
+        """Partners that ask many in vain, as found."""
+        self._slow = slow
+        self.charge_rules = replace(self.charge_rules, slow=slow)
 
     def texts(self, partner: str) -> Texts:
         """The wording for a partner's subscribers."""

@@ -21,6 +21,7 @@ from ppcd.flow.expire import Expiry
 from ppcd.flow.notify import Notifications
 from ppcd.flow.ports import Adapter
 from ppcd.flow.prompt import Prompts
+from ppcd.flow.pumping import Pumping
 from ppcd.flow.reply import Replies
 from ppcd.flow.request import Requests
 from ppcd.flow.reservation import Reservations
@@ -126,6 +127,12 @@ class Node:
             expiry=Expiry(lanes=self.lanes, offers=self.work.offers, metrics=metrics),
             paces=self.paces,
             horizon_s=lambda: self.in_force.horizon_s,
+        )
+        self.pumping = Pumping(
+            lanes=self.lanes,
+            rules=lambda: self.in_force.pumping_rules,
+            metrics=metrics,
+            apply=self.in_force.use_slow,
         )
         self.watch = Watch(self)
         self.edges = Edges(self)

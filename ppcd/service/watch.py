@@ -21,6 +21,7 @@ log = Logger(namespace="ppcd.service")
 REFRESH_S: Final = 5.0
 NOTICE_S: Final = 1.0
 LIMITS_S: Final = 2.0
+PUMPING_S: Final = 15.0
 PARTITIONS_S: Final = 3600.0
 #: Fewer months left are an alarm: somebody must look before they run out.
 PARTITIONS_FEW: Final = 2
@@ -54,6 +55,13 @@ class Watch:
                 node.learn_limits,
                 clock=reactor,
                 pause_s=LIMITS_S,
+                metrics=metrics,
+            ),
+            Tick(
+                "look for partners that ask in vain",
+                node.pumping.look,
+                clock=reactor,
+                pause_s=PUMPING_S,
                 metrics=metrics,
             ),
             Tick(
@@ -118,6 +126,7 @@ class Watch:
             "paused": []
             if seen is None
             else [{**asdict(pause), "since": pause.since.isoformat()} for pause in seen.pauses],
+            "slowed": node.pumping.status(),
             "partners_at": node.edges.partner_address,
             "operations_at": node.edges.operations_address,
         }

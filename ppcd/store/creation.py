@@ -15,6 +15,7 @@ from typing import Final
 from ppcd.charge.codes import pin_hash
 from ppcd.store.charge_keys import Replayed, give_back, take_keys
 from ppcd.store.limits import NO_SUM_LIMITS, OverLimit, SumLimits
+from ppcd.store.pumping import NOBODY, Slow, held_back
 from ppcd.store.rows import (
     ADDRESSES_MAX,
     Address,
@@ -137,6 +138,7 @@ def create(
     lease_s: float,
     limits: Limits = NO_LIMITS,
     sum_limits: SumLimits = NO_SUM_LIMITS,
+    slow: Slow = NOBODY,
     repeat: bool = False,
 ) -> list[CreateResult]:
     """Accept charges: facts, hold, `awaiting` and prompt job together.
@@ -153,6 +155,7 @@ def create(
     held = _read_held(cur, fresh, now)
     waiting = Counter(key // ADDRESSES_MAX for key, use in held.items() if use.awaiting)
     results |= spared(cur, fresh, limits, waiting=waiting, now=now)
+    results |= held_back(cur, [n for n in fresh if n.charge_id not in results], slow, now=now)
     results |= over(cur, [new for new in fresh if new.charge_id not in results], sum_limits)
     held_by = {key // ADDRESSES_MAX for key in held}
     placed: list[tuple[NewCharge, Address, str | None]] = []

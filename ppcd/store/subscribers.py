@@ -39,6 +39,8 @@ class Why(StrEnum):
     OPEN = "open"
     HOUR = "hour"
     DAY = "day"
+    #: Not for its own sake: those whom this partner asks seldom say yes.
+    SLOWED = "slowed"
 
 
 @dataclass(frozen=True, slots=True)

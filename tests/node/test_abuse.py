@@ -10,7 +10,10 @@ import pytest
 from tests.node.world import Answer, Node, World, a_world, ask, wait_for
 
 PHONES = count(380970200001)
-LIMITS = "{prompts_per_hour_max: 2, prompts_per_day_max: 10, open_max: 1, stop_blocks_days: 30}"
+LIMITS = (
+    "{prompts_per_hour_max: 2, prompts_per_day_max: 10, open_max: 1, stop_blocks_days: 30, "
+    "agreed_min: 0.5, agreed_asked_min: 12, slowed_per_minute_max: 1}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +122,22 @@ def test_the_access_log_names_partner_and_correlator(world: World) -> None:
             for e in world.node.log()
         ),
     )
+
+
+def test_a_partner_to_whom_all_say_no_is_slowed(world: World) -> None:
+    phones = [str(next(PHONES)) for _ in range(12)]
+    for phone in phones:
+        world.node.prompted(phone, f"pump-{phone}")
+        world.reply(phone, "НЕТ")
+    last = world.node.create(phones[-1], f"again-{phones[-1]}")
+    assert last.status in (201, 429)
+    # A node that starts looks at once; those that run do so every few seconds.
+    third = world.add_node()
+    third.start()
+    wait_for("the partner to be slowed", lambda: "SLOWED" in third.run_command("status"))
+    assert "partner gamex" in third.run_command("status")
+    assert "ppcd_partners_slowed 1" in third.metrics()
+    held = [third.create(str(next(PHONES)), f"slow-{n}") for n in range(3)]
+    assert [answer.status for answer in held][1:] == [429, 429]
+    assert 0 < int(held[-1].headers["Retry-After"]) <= 60
+    third.party.stop()

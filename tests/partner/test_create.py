@@ -428,6 +428,7 @@ def test_what_is_no_bearer_token_for_the_sink(
         (Why.OPEN, 409, "ALREADY_EXISTS", None),
         (Why.HOUR, 429, "TOO_MANY_REQUESTS", "91"),
         (Why.DAY, 429, "TOO_MANY_REQUESTS", "91"),
+        (Why.SLOWED, 429, "TOO_MANY_REQUESTS", "91"),
     ],
 )
 def test_a_subscriber_who_is_spared_is_an_error(

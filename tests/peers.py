@@ -41,6 +41,9 @@ _FOUND: dict[str, Callable[[], bool]] = {
     ),
     "Net::SMPP": lambda: _has_perl_module("Net::SMPP"),
     "Erlang's diameter": _has_erlang_diameter,
+    "curl": lambda: shutil.which("curl") is not None,
+    "node": lambda: shutil.which("node") is not None,
+    "php": lambda: shutil.which("php") is not None,
     "smpplib": lambda: importlib.util.find_spec("smpplib") is not None,
 }
 

@@ -317,6 +317,15 @@ def _webhooks(commands: _Commands) -> None:
         parser.add_argument("--limit", type=int, default=most, help="default: %(default)s")
     for parser in (listing, show, replay):
         _json(parser)
+    listen = _command(
+        webhook,
+        "listen",
+        "ppcd.sim.listen_program.run",
+        "for partner developers: a receiver that checks and prints the events posted to it",
+        config=False,
+    )
+    if {"webhook", "listen"} <= set(sys.argv[1:4]):
+        _load("ppcd.sim.listen_program.add_arguments")(listen)  # type: ignore[arg-type]
 
 
 def _simulators(commands: _Commands) -> None:

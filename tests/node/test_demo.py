@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from ppcd.sim.demo import DEMO_SECRET
 from tests.node.world import ask, free_port, wait_for
+from tests.peers import require_peer
 
+ROOT = Path(__file__).parents[2]
 PHONE = "380971234567"
 KEY = {"Authorization": "Bearer demo-key"}
 
@@ -123,6 +126,71 @@ def test_a_charge_is_paid_at_the_demos_address(demo: Demo) -> None:
     assert (told[0]["signature"], told[0]["status"]) == ("valid", "succeeded")
     assert set(told[0]) == {"id", "type", "paymentId", "status", "signature", "at", "body"}
     assert set(demo.messages()[0]) == {"from", "text", "at"}
+
+
+@pytest.mark.peer
+def test_the_partners_page_leads_to_a_paid_charge_with_curl(demo: Demo) -> None:
+    """Its commands as they stand, but for the address, the phone and the payment's id."""
+    require_peer("curl")
+    page = (ROOT / "docs" / "partner-api.md").read_text()
+    commands = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[:3]
+    phone = "380971112233"
+
+    def run(command: str) -> list[Any]:
+        for old, new in (
+            ("http://127.0.0.1:8080", f"http://127.0.0.1:{demo.port}"),
+            (PHONE, phone),
+        ):
+            assert old in command or old == PHONE
+            command = command.replace(old, new)
+        said = subprocess.run(
+            ["bash", "-euc", command], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        decoder, found, rest = json.JSONDecoder(), [], said.strip()
+        while rest:
+            value, end = decoder.raw_decode(rest)
+            found.append(value)
+            rest = rest[end:].strip()
+        return found
+
+    [made] = run(commands[0])
+    assert made["paymentStatus"] == "processing"
+    look, answer = commands[1].split("\n", 1)
+    wait_for("the prompt", lambda: run(look)[0])
+    run(answer)
+    [payment] = run(re.sub(r"payments/[0-9]+", f"payments/{made['paymentId']}", commands[2]))
+    assert payment["paymentStatus"] == "succeeded"
+
+
+def test_a_developer_sees_the_events_of_a_payment(demo: Demo) -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "ppcd.cli", "webhook", "listen"),
+            *("--listen", f"127.0.0.1:{port}"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PPCD_WEBHOOK_SECRET": DEMO_SECRET},
+    ) as listening:
+        assert listening.stdout is not None
+        ready = listening.stdout.readline()
+        assert ready == f"ready http://127.0.0.1:{port}/\n"
+        charging = {"amount": 1, "currency": "UAH", "description": "one"}
+        order = {
+            "phoneNumber": "+380971112244",
+            "referenceCode": "listened-1",
+            "paymentAmount": {"chargingInformation": charging},
+        }
+        body = {"amountTransaction": order, "sink": ready.split()[1]}
+        made = demo.ask("POST", "/carrier-billing/v0.5/payments", body)
+        assert made.status == 201, made
+        payment = made.json["paymentId"]
+        path = f"/carrier-billing/v0.5/payments/{payment}/cancel"
+        demo.ask("POST", path, {"phoneNumber": "+380971112244"})
+        line = listening.stdout.readline()
+        listening.terminate()
+    assert f"signature valid  payment-denied  payment {payment}  failed (CANCELLED" in line
 
 
 def test_another_amount_than_the_tariffs_is_refused(demo: Demo) -> None:

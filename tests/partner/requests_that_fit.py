@@ -64,7 +64,8 @@ def _fit(part: dict[str, Any]) -> None:
     if isinstance(part.get("productId"), str):
         del part["productId"]
     tariffs = part.get("tariffs")
-    if isinstance(tariffs, list) and len(tariffs) == 1 and isinstance(tariffs[0], str):
+    priced = part.keys() & {"amount", "currency", "description"}
+    if isinstance(tariffs, list) and len(tariffs) == 1 and not priced:
         # A payment page's, of which this partner has none: the amount says it as well.
         del part["tariffs"]
         part |= {"amount": 25, "currency": "UAH", "description": "250 gold"}

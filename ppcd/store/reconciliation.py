@@ -109,18 +109,17 @@ _HERE = """
         SELECT o.charge_id FROM outcome o
          WHERE o.state = 'succeeded' AND o.decided_at >= %(begin)s AND o.decided_at < %(end)s
          UNION
-        SELECT charge_id FROM debit_job WHERE doubt_since IS NOT NULL
+        SELECT charge_id FROM debit_job
+         WHERE doubt_since IS NOT NULL AND act IN ('debit', 'capture')
     )
     SELECT c.charge_id, c.partner_id, c.product_id, c.msisdn, c.amount_minor, c.currency,
-           c.billing, o.decided_at, j.doubt_since IS NOT NULL AS in_doubt,
-           coalesce(o.state, CASE WHEN j.review_since IS NOT NULL THEN 'review'
-                                  WHEN j.doubt_since IS NOT NULL THEN 'in_doubt'
-                                  WHEN j.charge_id IS NOT NULL THEN 'confirmed'
-                                  ELSE 'awaiting' END) AS state,
+           c.billing, o.decided_at, s.state, j.act = 'debit' AS at_once,
+           j.doubt_since IS NOT NULL AND j.act IN ('debit', 'capture') AS in_doubt,
            o.decided_at >= %(begin)s AND o.decided_at < %(end)s AS decided_then,
            b.key IS NOT NULL AS there
       FROM wanted w
       JOIN charge c ON c.charge_id = w.charge_id
+      JOIN charge_status s ON s.charge_id = w.charge_id
       LEFT JOIN outcome o ON o.charge_id = w.charge_id
       LEFT JOIN debit_job j ON j.charge_id = w.charge_id
       LEFT JOIN billed_debit b ON b.key = w.charge_id
@@ -152,10 +151,11 @@ _DIFFERENCES = """
            ('subscriber', b.msisdn <> h.msisdn),
            ('taken_after_end', b.debits > 0 AND h.state IN
                ('denied', 'declined', 'expired', 'cancelled', 'undeliverable')),
-           ('still_open', b.debits > 0 AND NOT h.in_doubt AND h.decided_at IS NULL),
+           ('still_open', b.debits > 0 AND h.in_doubt IS NOT TRUE AND h.state IS NOT NULL
+                      AND h.decided_at IS NULL),
            ('refused_there', b.debits = 0 AND h.state = 'succeeded'),
            ('doubt_taken', b.debits > 0 AND h.in_doubt),
-           ('doubt_refused', b.debits = 0 AND h.in_doubt)
+           ('doubt_refused', b.debits = 0 AND h.in_doubt AND h.at_once)
            ) AS w(what, holds)
      WHERE w.holds
      UNION ALL
@@ -168,8 +168,9 @@ _DIFFERENCES = """
       FROM here h
      CROSS JOIN LATERAL (
            SELECT min(d.intended_at) AS first, max(d.intended_at) AS last
-             FROM debit_attempt d WHERE d.charge_id = h.charge_id AND d.kind = 'debit') sent
-     WHERE NOT h.there AND (h.in_doubt OR h.state = 'succeeded')
+             FROM debit_attempt d
+             WHERE d.charge_id = h.charge_id AND d.kind IN ('debit', 'capture')) sent
+     WHERE NOT h.there AND (h.in_doubt AND h.at_once OR h.state = 'succeeded')
        AND sent.first >= %(begin)s::timestamptz + %(slack)s
        AND coalesce(h.decided_at, sent.last + %(quiet)s) < %(end)s::timestamptz - %(slack)s
       ) found

@@ -295,6 +295,35 @@ def test_what_a_complete_file_lacks_was_not_debited(books: Books) -> None:
     assert books.store.state(young) is State.REVIEW
 
 
+@pytest.mark.parametrize(
+    ("act", "result", "kind"),
+    [
+        ("capture", "OK", "doubt_taken"),
+        # That it was not captured is no word on the money that is held.
+        ("capture", "NO", None),
+        ("capture", None, None),
+        ("reserve", "OK", "still_open"),
+        ("reserve", None, None),
+        ("release", "OK", "still_open"),
+        ("release", None, None),
+    ],
+)
+def test_of_two_steps_only_the_money_that_was_taken_is_settled(
+    books: Books, act: str, result: str | None, kind: str | None
+) -> None:
+    charge = books.a_charge(State.REVIEW)
+    books.store.query("UPDATE debit_job SET act = %s WHERE charge_id = %s", act, charge.charge_id)
+    books.edges()
+    books.store.ahead(120)
+    if result is not None:
+        books.row(charge.charge_id, result=result)
+    found = books.compared("--settle", "--absent-denied")
+    assert found["counts"] == ({} if kind is None else {kind: 1})
+    assert found["settled"]["done"] == (kind == "doubt_taken")
+    paid = books.store.count("outcome", charge)
+    assert paid == (kind == "doubt_taken")
+
+
 # --- the period
 
 

@@ -111,6 +111,27 @@ def _march(dsn: str, table: str) -> list[tuple[Any, ...]]:
         return sorted(conn.execute(f"SELECT * FROM {table}_2025_03").fetchall(), key=str)  # type: ignore[arg-type]
 
 
+def test_the_configured_directory_is_used_and_must_be_one(
+    store: Store,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of_march(store)
+    archive = tmp_path / "archive"
+    section = SECTION.replace("}", f", directory: {archive}}}")
+    section = section.replace("{", "{{").replace("}", "}}")
+    monkeypatch.setattr("tests.cli.test_commands.CONFIG", CONFIG + section + "\n")
+    run = a_runner(store.dsn, tmp_path, capsys)
+    archive.mkdir()
+    (archive / ".charge_2025_02.csv.gz.part").mkdir()
+    code, _, err = run("retention", "--apply")
+    assert (code, "Is a directory" in err) == (1, True)
+    (archive / ".charge_2025_02.csv.gz.part").rmdir()
+    assert set(results(run, "--apply").values()) == {"dropped"}
+    assert (archive / "charge_2025_03.json").exists()
+
+
 def test_what_is_open_stays_with_its_month(run: Run, store: Store, tmp_path: Path) -> None:
     charge = of_march(store, State.REVIEW)
     found = results(run, "--apply", "--directory", str(tmp_path / "archive"))

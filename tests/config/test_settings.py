@@ -67,6 +67,8 @@ BAD = [
     ("charges.time_zone", "UTC; DROP", "must be a time zone such as Europe/Kyiv"),
     ("limits.charge_max.UAH", "0.001", "UAH has 2 decimals, the amount has more"),
     ("limits.partner_month_max.QQQ", "1", "QQQ"),
+    ("retention.directory", "archive", "must be an absolute path, beginning with /"),
+    ("retention.months_ahead", "1", "must be between 2 and 24, got '1'"),
     ("charges.language", "de", "must be one of uk, ru or en, got 'de'"),
     ("charges.lifetime_s", "5", "must be between 30 and 86400, got '5'"),
     ("texts.ru.prompt", "ДА", "{amount} is missing"),

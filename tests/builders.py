@@ -52,6 +52,7 @@ WORK = (
     "prompt_job",
     "debit_job",
     "reservation",
+    "refund_job",
     "webhook_job",
     "sink_token",
     "pause",

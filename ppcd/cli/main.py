@@ -243,8 +243,21 @@ def _operations(commands: _Commands) -> None:
 
 def _debits(commands: _Commands) -> None:
     debit = _group(commands, "debit", "debits that have not ended, and what people decide of them")
+    _undecided(debit, "debit", "the charge's id, which is the debit's key at billing", "took")
+    refund = _group(
+        commands, "refund", "refunds that have not ended, and what people decide of them"
+    )
+    _undecided(refund, "refund", "the refund's id, which is its key at billing", "gave back")
+
+
+def _undecided(commands: _Commands, what: str, about_id: str, did: str) -> None:
+    """The same three commands for debits and for refunds."""
+    place = f"ppcd.cli.{what}s"
     listing = _command(
-        debit, "list", "ppcd.cli.debits.show_list", "debits that have not ended, the oldest first"
+        commands,
+        "list",
+        f"{place}.show_list",
+        f"{what}s that have not ended, the oldest first",
     )
     which = listing.add_mutually_exclusive_group()
     which.add_argument("--in-doubt", action="store_true", help="sent, and the outcome is unknown")
@@ -252,28 +265,28 @@ def _debits(commands: _Commands) -> None:
     listing.add_argument("--limit", type=int, default=50, help="default: %(default)s")
     _json(listing)
     show = _command(
-        debit, "show", "ppcd.cli.debits.show", "one debit: its key, every attempt and answer"
+        commands, "show", f"{place}.show", f"one {what}: its key, every attempt and answer"
     )
-    show.add_argument("id", type=int, help="the charge's id, which is the debit's key at billing")
+    show.add_argument("id", type=int, help=about_id)
     _json(show)
     resolve = _command(
-        debit,
+        commands,
         "resolve",
-        "ppcd.cli.debits.resolve",
-        "say what billing did with a debit in doubt or in review; ends the charge for good, and "
-        "tells the partner. Who says so is recorded",
+        f"{place}.resolve",
+        f"say what billing did with a {what} in doubt or in review; ends it for good, and tells "
+        "the partner. Who says so is recorded",
     )
-    resolve.add_argument("id", type=int, help="the charge's id")
+    resolve.add_argument("id", type=int, help=about_id)
     resolve.add_argument(
         "end",
         choices=("succeeded", "denied"),
-        help="billing took the money; or it did not, and will not",
+        help=f"billing {did} the money; or it did not, and will not",
     )
     resolve.add_argument(
         "--reason", required=True, metavar="TEXT", help="how you know; kept with the charge"
     )
     resolve.add_argument(
-        "--reference", metavar="R", help="billing's reference of the debit (succeeded)"
+        "--reference", metavar="R", help=f"billing's reference of the {what} (succeeded)"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ppcd.charge.debit import Abilities, DebitOrder, NotSent, Unknown
+from ppcd.charge.debit import Abilities, DebitOrder, NotSent
 from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import Effect, Event, State, follow
@@ -211,15 +211,8 @@ class Debits:
     def _tell_pace(
         self, order: DebitOrder, adapter: Adapter, answer: Answer, *, send_by: float
     ) -> None:
-        pace = self._paces[adapter.name]
-        if not isinstance(answer, NotSent | Unknown):
-            pace.answered()
-        elif not isinstance(answer, NotSent):
-            pace.failed(order.charge_id)
-        elif self._clock.seconds() <= send_by:
-            pace.failed(order.charge_id, retry_after_s=answer.retry_after_s)
-        else:  # it is we who were slow
-            pace.crowded()
+        in_time = self._clock.seconds() <= send_by
+        self._paces[adapter.name].learn(order.charge_id, answer, in_time=in_time)
 
     async def _ask(
         self, adapter: Adapter, order: DebitOrder, *, kind: str, send_by: float

@@ -1,4 +1,4 @@
-"""The step that tells partners how their charges ended.
+"""The step that tells partners how their charges and refunds ended.
 
 Owns that an end is told under one event id and one body until it is told, gone or dead, and by one
 node at a time. Refuses to know HTTP and signatures (`Notifier`) and the partners' wire format
@@ -6,6 +6,7 @@ node at a time. Refuses to know HTTP and signatures (`Notifier`) and the partner
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -23,7 +24,7 @@ from ppcd.flow.ports import (
     WriteEvent,
 )
 from ppcd.metrics import Metrics
-from ppcd.store import notifications
+from ppcd.store import notifications, refunds
 from ppcd.store.batcher import Batcher
 from ppcd.store.lanes import Runner
 from ppcd.store.notifications import Delivery, Due, Told
@@ -99,6 +100,8 @@ class Notifications:
             decided_at=due.decided_at,
             was_reserved=due.was_reserved,
         )
+        if due.refund_id is not None:
+            end = await self._refund_end(end, due.refund_id)
         secrets = [s for s in (due.secret, due.secret_before) if s is not None]
         begun_at = self._clock.seconds()
         answer = await self._notifier.deliver(
@@ -116,6 +119,20 @@ class Notifications:
         self._metrics.webhooks.child(told.value).add()
         delivery = Delivery(due.charge_id, due.sequence, due.attempts + 1, told, detail, delay_s)
         await self._record.submit([delivery])
+
+    async def _refund_end(self, end: End, refund_id: int) -> End:
+        """The end of one of the charge's refunds, in place of its own."""
+        [row] = await self._lanes.run(refunds.get, end.charge_id, [refund_id])
+        assert row is not None
+        assert row.decided_at is not None
+        return replace(
+            end,
+            refund_id=refund_id,
+            state=row.state,
+            reason=row.denial,
+            billing_reference=row.billing_reference,
+            decided_at=row.decided_at,
+        )
 
     def _judge(
         self, answer: Delivered | TryLater | NotTried | Gone, due: Due

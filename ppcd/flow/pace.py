@@ -12,6 +12,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from ppcd.charge.debit import NotSent, Unknown
 from ppcd.flow.ports import LEASE_S
 from ppcd.metrics import Metrics
 
@@ -115,6 +116,19 @@ class Pace:
             self._limit += 1
             if self._limit == self._rules.running_max:
                 self._openings = 0
+
+    def learn(self, charge_id: int, answer: object, *, in_time: bool) -> None:
+        """What an answer to a charge's debit or refund says about billing itself. `in_time`: it
+        came before the request grew too old to be sent.
+        """
+        if not isinstance(answer, NotSent | Unknown):
+            self.answered()
+        elif not isinstance(answer, NotSent):
+            self.failed(charge_id)
+        elif in_time:
+            self.failed(charge_id, retry_after_s=answer.retry_after_s)
+        else:  # it is we who were slow
+            self.crowded()
 
     def failed(self, charge_id: int, *, retry_after_s: float | None = None) -> None:
         """Billing could not be reached, or gave no answer that can be read.

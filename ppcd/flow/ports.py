@@ -13,7 +13,7 @@ from ppcd.charge.debit import Abilities, DebitAnswer, DebitOrder, QueryAnswer
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.charge.reservation import ReleaseAnswer, ReserveAnswer
-from ppcd.store.rows import DebitJob, PromptJob, PromptKey, WebhookKey
+from ppcd.store.rows import DebitJob, PromptJob, PromptKey, RefundJob, WebhookKey
 
 # --- the phone ---------------------------------------------------------------------------------
 
@@ -245,6 +245,8 @@ class End:
     decided_at: datetime
     #: A charge that ended cancelled had been reserved.
     was_reserved: bool = False
+    #: It is this refund's end; None: the charge's.
+    refund_id: int | None = None
 
 
 class WriteEvent(Protocol):
@@ -285,6 +287,7 @@ class Offers(Protocol):
 
     def prompts(self, jobs: Sequence[PromptJob | PromptKey]) -> None: ...
     def debits(self, jobs: Sequence[DebitJob]) -> None: ...
+    def refunds(self, jobs: Sequence[RefundJob]) -> None: ...
     def webhooks(self, keys: Sequence[WebhookKey]) -> None: ...
 
 

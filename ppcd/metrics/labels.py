@@ -33,11 +33,15 @@ DEBIT_OUTCOMES: Final = (
     "not_found",
     "unknown",
 )
+#: The states of a refund that are counted. Tests hold them to the domain's own.
+REFUND_STATES: Final = ("accepted", "in_doubt", "review", "succeeded", "denied")
+#: What a billing adapter answered to a refund, or to the question what became of one.
+REFUND_OUTCOMES: Final = ("refunded", "denied", "not_sent", "not_found", "unknown")
 #: How one attempt to deliver a notification ended; `dead` gives up until a person asks
 #: again, `put_off` was no attempt: too many to that host were under way.
 WEBHOOK_OUTCOMES: Final = ("delivered", "later", "gone", "dead", "put_off")
 #: The kinds of work row that a worker runs.
-JOB_KINDS: Final = ("prompt", "debit", "webhook")
+JOB_KINDS: Final = ("prompt", "debit", "refund", "webhook")
 #: Every text that is sent to a subscriber.
 PROMPT_KINDS: Final = (
     "prompt",

@@ -77,7 +77,7 @@ class Metrics:
     def know_adapter(self, name: str) -> None:
         """Start every series of a billing adapter at 0."""
         told = (self.debits, self.debit_seconds, self.debits_in_flight, self.breaker_open)
-        for family in told:
+        for family in (*told, self.refund_attempts):
             family.prepare(adapter=name)
 
     def know_route(self, template: str) -> None:
@@ -216,7 +216,26 @@ class Metrics:
             "debit_seconds", DEBIT, "From debit written to billing's answer or timeout.", ADAPTER
         )
         self.debits_in_flight = self._gauge(
-            "debits_in_flight", "Debits written to billing and not yet answered.", ADAPTER
+            "debits_in_flight",
+            "Debits and refunds written to billing and not yet answered.",
+            ADAPTER,
+        )
+        self.refund_attempts = self._counter(
+            "refund_attempts",
+            "Answers of billing to refunds.",
+            ADAPTER,
+            Label("outcome", sets.REFUND_OUTCOMES),
+        )
+        self.refunds = self._counter(
+            "refunds",
+            "Refunds that entered a state.",
+            Label("state", sets.REFUND_STATES),
+        )
+        self.refunds_in_doubt = self._gauge(
+            "refunds_in_doubt", "Refunds whose outcome billing has not told yet."
+        )
+        self.refunds_in_review = self._gauge(
+            "refunds_in_review", "Refunds in doubt past their horizon: a person must decide."
         )
         self.breaker_open = self._gauge(
             "breaker_open",

@@ -5,7 +5,6 @@ Who asks, and whether they may, is the envelope's; every answer passes through i
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from importlib.resources import files
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
@@ -22,9 +21,10 @@ from ppcd.http.messages import JSON_TYPE, Request, Response
 from ppcd.http.router import Handler, Router
 from ppcd.http.server import Limits
 from ppcd.partner.asked import body_of, charge_id_of, wait_of
+from ppcd.partner.contracts import served
 from ppcd.partner.envelope import Call, Envelope
 from ppcd.partner.errors import ApiError, Problem
-from ppcd.partner.listing import list_answer, list_wanted
+from ppcd.partner.listing import criteria_of, list_answer, list_asked
 from ppcd.partner.payments import order_of, payment_body, resource_url
 from ppcd.partner.refusals import refusal
 from ppcd.partner.scopes import Scope
@@ -80,7 +80,7 @@ class PartnerApi:
             router.add(
                 method, base + path, self.envelope.keyed(operation, scope), deadline_s=seconds
             )
-        router.add("GET", "/openapi/carrier-billing.yaml", _contract)
+        router.add("GET", "/openapi/carrier-billing.yaml", served("carrier-billing.yaml"))
 
     def for_partner(
         self, operation: Callable[[flow.Partner, Request], Coroutine[Any, Any, Response]]
@@ -191,20 +191,14 @@ class PartnerApi:
         return Response(200, [JSON_TYPE], payment_body(charge, self._settings))
 
     async def _list(self, call: Call) -> Response:
-        wanted = list_wanted(call.request)
+        asked = list_asked(call.request)
         page = await self._listings.find(
             call.partner,
-            wanted.criteria,
-            offset=wanted.offset,
-            limit=wanted.per_page,
-            newest_first=wanted.newest_first,
+            criteria_of(asked),
+            offset=asked.offset,
+            limit=asked.per_page,
+            newest_first=asked.newest_first,
         )
         if isinstance(page, TooMany):
             raise ApiError(Problem.TOO_MANY_MATCHING_RECORDS)
-        return list_answer(page, wanted, self._settings)
-
-
-async def _contract(request: Request) -> Response:
-    """The contract as served, for people and generators; needs no key."""
-    body = files("ppcd.partner").joinpath("openapi/carrier-billing.yaml").read_bytes()
-    return Response(200, [(b"Content-Type", b"application/yaml")], body)
+        return list_answer(page, asked, self._settings)

@@ -8,8 +8,8 @@ from ppcd.http.messages import Request
 from ppcd.partner import json_text
 from ppcd.partner.errors import ApiError, Problem
 
-_PAYMENT_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
-_CHARGE_ID_MAX: Final = 2**63 - 1
+_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
+_ID_MAX: Final = 2**63 - 1
 _WAIT: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
@@ -28,9 +28,14 @@ def body_of(request: Request) -> dict[str, Any]:
 
 
 def charge_id_of(request: Request) -> int:
+    """The payment's; as `id_of`."""
+    return id_of(request, "paymentId")
+
+
+def id_of(request: Request, name: str) -> int:
     """Raises ApiError for what is no id of ours, in the words for an unknown one."""
-    text = request.params["paymentId"]
-    if _PAYMENT_ID.fullmatch(text) is None or int(text) > _CHARGE_ID_MAX:
+    text = request.params[name]
+    if _ID.fullmatch(text) is None or int(text) > _ID_MAX:
         raise ApiError(Problem.NOT_FOUND)
     return int(text)
 

@@ -1,7 +1,7 @@
 """The closed list of errors that partners see, with CAMARA's messages as they are.
 
-Codes and messages up to 429 are those of CAMARA Carrier Billing 0.5.0; 405, 413, 415 and 503, which
-it leaves open, are documented in the contract as served.
+Codes and messages up to 429 are those of CAMARA Carrier Billing 0.5.0 and Carrier Billing Refund
+0.3.0; 405, 413, 415 and 503, which they leave open, are documented in the contracts as served.
 """
 
 from enum import Enum
@@ -11,7 +11,22 @@ from typing import Final
 from ppcd.http.messages import Headers, Response, json_response
 
 
-class Problem(Enum):
+class _Problem(Enum):
+    """What a partner is told when it is not what was wanted."""
+
+    @property
+    def status(self) -> int:
+        status: int = self.value[0]
+        return status
+
+    def answer(self, *, message: str | None = None, headers: Headers = ()) -> Response:
+        """The response; `message` instead of CAMARA's where it can say more."""
+        status, code, default = self.value
+        body = {"status": status, "code": code, "message": message or default}
+        return json_response(status, body, headers)
+
+
+class Problem(_Problem):
     """Status, code and message. Some messages are only defaults: a field's name says more."""
 
     INVALID_ARGUMENT = (
@@ -105,22 +120,53 @@ class Problem(Enum):
     INTERNAL = (500, "INTERNAL", "Unknown server error. Typically a server bug.")
     UNAVAILABLE = (503, "UNAVAILABLE", "Service unavailable.")
 
-    @property
-    def status(self) -> int:
-        return self.value[0]
 
-    def answer(self, *, message: str | None = None, headers: Headers = ()) -> Response:
-        """The response; `message` instead of CAMARA's where it can say more."""
-        status, code, default = self.value
-        body = {"status": status, "code": code, "message": message or default}
-        return json_response(status, body, headers)
+class RefundProblem(_Problem):
+    """What CAMARA Carrier Billing Refund 0.3.0 has beside those; its prefix is its own."""
+
+    NOT_ELIGIBLE = (
+        403,
+        "CARRIER_BILLING_REFUND.PAYMENT_NOT_ELIGIBLE_FOR_REFUND",
+        "Payment not eligible for refund.",
+    )
+    UNAUTHORIZED_AMOUNT = (
+        422,
+        "CARRIER_BILLING_REFUND.UNAUTHORIZED_AMOUNT",
+        "Unauthorized amount requested.",
+    )
+    INVALID_PAYMENT_STATUS = (
+        422,
+        "CARRIER_BILLING_REFUND.INVALID_PAYMENT_STATUS",
+        "Payment is not yet completed.",
+    )
+    TAXES_MANAGEMENT_MISMATCH = (
+        422,
+        "CARRIER_BILLING_REFUND.TAXES_MANAGEMENT_MISMATCH",
+        "Inconsistent isTaxIncluded value with regards to related payment.",
+    )
+    REFUND_DETAILS_MISMATCH = (
+        422,
+        "CARRIER_BILLING_REFUND.REFUND_DETAILS_MISMATCH",
+        "Inconsistent refundDetails information with regards to related payment.",
+    )
+    INVALID_DATE_RANGE = (
+        400,
+        "CARRIER_BILLING_REFUND.INVALID_DATE_RANGE",
+        "Client specified an invalid date range.",
+    )
+    TOO_MANY_MATCHING_RECORDS = (
+        400,
+        "CARRIER_BILLING_REFUND.TOO_MANY_MATCHING_RECORDS",
+        "Too many matching records found. Specify additional/suitable criteria to limit the "
+        "number of records.",
+    )
 
 
 class ApiError(Exception):
     """Ends a request with this answer."""
 
     def __init__(
-        self, problem: Problem, message: str | None = None, *, headers: Headers = ()
+        self, problem: _Problem, message: str | None = None, *, headers: Headers = ()
     ) -> None:
         super().__init__(problem.name)
         self.problem = problem

@@ -14,6 +14,7 @@ from ppcd.flow.ports import End
 from ppcd.partner.payments import denial_reason, rfc3339
 
 _TYPE_PREFIX: Final = "org.camaraproject.carrier-billing.v0."
+_REFUND_TYPE_PREFIX: Final = "org.camaraproject.carrier-billing-refund.v0."
 
 
 def payment_event(
@@ -36,11 +37,56 @@ def payment_event(
     """
     kind, data = _said(state, reason, decided_at=decided_at, was_reserved=was_reserved)
     data = {"paymentId": str(charge_id), **data}
+    return _event(
+        _TYPE_PREFIX + kind, data, sequence=sequence, event_id=event_id, time=time, source=source
+    )
+
+
+def refund_event(
+    *,
+    charge_id: int,
+    refund_id: int,
+    reason: DenialReason | None,
+    decided_at: datetime,
+    sequence: int,
+    event_id: str,
+    time: datetime,
+    source: str,
+) -> bytes:
+    """The CloudEvent of a refund's end; without a `reason`, the money was given back."""
+    data: dict[str, Any] = {"paymentId": str(charge_id), "refundId": str(refund_id)}
+    if reason is None:
+        kind = "refund-completed"
+        data |= {
+            "status": "succeeded",
+            "description": "The money has been refunded.",
+            "refundDate": rfc3339(decided_at),
+        }
+    else:
+        kind = "refund-denied"
+        data |= {
+            "status": "failed",
+            "description": f"The money has not been refunded: {reason.value}.",
+            "denialReason": reason.value,
+        }
+    return _event(
+        _REFUND_TYPE_PREFIX + kind,
+        data,
+        sequence=sequence,
+        event_id=event_id,
+        time=time,
+        source=source,
+    )
+
+
+def _event(
+    kind: str, data: dict[str, Any], *, sequence: int, event_id: str, time: datetime, source: str
+) -> bytes:
     event = {
         "id": event_id,
         "source": source,
         "specversion": "1.0",
-        "type": _TYPE_PREFIX + kind,
+        "type": kind,
         "time": rfc3339(time),
         "datacontenttype": "application/json",
         # CloudEvents' sequence extension: ordered as text.
@@ -89,14 +135,19 @@ class EventWriter:
         self._source = source
 
     def __call__(self, end: End, *, event_id: str) -> bytes:
+        same: dict[str, Any] = {
+            "charge_id": end.charge_id,
+            "reason": None if end.reason is None else DenialReason(end.reason),
+            "decided_at": end.decided_at,
+            "sequence": end.sequence,
+            "event_id": event_id,
+            "time": end.decided_at,
+            "source": self._source,
+        }
+        if end.refund_id is not None:
+            return refund_event(refund_id=end.refund_id, **same)
         return payment_event(
-            charge_id=end.charge_id,
             state=None if end.state == "pending_validation" else State(end.state),
-            reason=None if end.reason is None else DenialReason(end.reason),
-            decided_at=end.decided_at,
-            sequence=end.sequence,
-            event_id=event_id,
-            time=end.decided_at,
-            source=self._source,
             was_reserved=end.was_reserved,
+            **same,
         )

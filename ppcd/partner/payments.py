@@ -15,7 +15,12 @@ from ppcd.flow.view import ChargeView
 from ppcd.partner import json_text
 from ppcd.partner.errors import ApiError, Problem
 from ppcd.partner.settings import PartnerApiSettings
-from ppcd.partner.wire import CreatePayment, read_credential, read_sink
+from ppcd.partner.wire import (
+    ChargingInformation,
+    CreatePayment,
+    read_credential,
+    read_sink,
+)
 
 #: paymentStatus and contextCode of every state. Ends other than success are `denied`; their
 #: contextCode is made of the reason. `status_of` says more of payments in two steps.
@@ -85,15 +90,7 @@ def order_of(
     Raises ApiError.
     """
     transaction = request.amount_transaction
-    sink = token = expires_at = None
-    if request.sink is not None:
-        sink = read_sink(
-            request.sink,
-            http_hosts=frozenset(settings.http_sink_hosts),
-            hosts=frozenset(settings.sink_hosts),
-        )
-    if request.sink_credential is not None:
-        token, expires_at = read_credential(request.sink_credential)
+    sink, token, expires_at = told_where(request.sink, request.sink_credential, settings)
     money = _money(request)
     if transaction.phone_number is None:
         raise ApiError(Problem.MISSING_IDENTIFIER)
@@ -116,15 +113,33 @@ def order_of(
     )
 
 
+def told_where(
+    sink: str | None, credential: dict[str, Any] | None, settings: PartnerApiSettings
+) -> tuple[str | None, str | None, datetime | None]:
+    """Where events go, the token to show there, and until when. Raises ApiError."""
+    if sink is not None:
+        sink = read_sink(
+            sink,
+            http_hosts=frozenset(settings.http_sink_hosts),
+            hosts=frozenset(settings.sink_hosts),
+        )
+    token, expires_at = (None, None) if credential is None else read_credential(credential)
+    return sink, token, expires_at
+
+
 def _money(request: CreatePayment) -> Money:
     information = request.amount_transaction.payment_amount.charging_information
+    return money_of(information, at="amountTransaction.paymentAmount.chargingInformation")
+
+
+def money_of(information: ChargingInformation, *, at: str) -> Money:
+    """The money that is named at that place. Raises ApiError."""
     try:
         return from_decimal(information.amount, information.currency)
     except UnknownCurrency:
         raise ApiError(Problem.CURRENCY) from None
     except AmountError as exc:
-        at = "amountTransaction.paymentAmount.chargingInformation.amount"
-        raise ApiError(Problem.INVALID_ARGUMENT, f"{at}: {exc}") from None
+        raise ApiError(Problem.INVALID_ARGUMENT, f"{at}.amount: {exc}") from None
 
 
 def fingerprint(document: dict[str, Any], *, two_step: bool = False) -> bytes:

@@ -9,3 +9,5 @@ class Scope(StrEnum):
     CREATE = "carrier-billing:payments:create"
     READ = "carrier-billing:payments:read"
     WRITE = "carrier-billing:payments:write"
+    CREATE_REFUND = "carrier-billing-refund:refunds:create"
+    READ_REFUNDS = "carrier-billing-refund:refunds:read"

@@ -145,6 +145,10 @@ class PartnerApiSettings(BaseModel):
         return "/carrier-billing/v0.5"
 
     @property
+    def refund_base_path(self) -> str:
+        return "/carrier-billing-refund/v0.3"
+
+    @property
     def host_and_port(self) -> tuple[str, int]:
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -129,6 +129,53 @@ class SecondStepOf(_Object):
 class ValidatePayment(_Object):
     authorization_id: Code
     code: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class RefundItem(ChargingInformation):
+    payment_item_id: Text
+
+
+class RefundMetaData(_Object):
+    merchant_identifier: FreeText = None
+
+
+class TotalRefundAmount(_Object):
+    charging_meta_data: Annotated[RefundMetaData | None, _Optional] = None
+
+
+class PartialRefundAmount(TotalRefundAmount):
+    charging_information: ChargingInformation
+    refund_details: Annotated[
+        Annotated[list[RefundItem], Field(min_length=1, max_length=100)] | None, _Optional
+    ] = None
+
+
+class TotalRefundTransaction(_Object):
+    client_correlator: Annotated[Code | None, _Optional] = None
+    refund_amount: TotalRefundAmount
+    reference_code: Code
+
+
+class PartialRefundTransaction(_Object):
+    client_correlator: Annotated[Code | None, _Optional] = None
+    refund_amount: PartialRefundAmount
+    reference_code: Code
+
+
+class _CreateRefund(_Object):
+    reason: FreeText = None
+    sink: Annotated[str | None, _Optional] = None
+    sink_credential: Annotated[dict[str, Any] | None, _Optional] = None
+
+
+class CreateTotalRefund(_CreateRefund):
+    type: Literal["total"]
+    amount_transaction: TotalRefundTransaction
+
+
+class CreatePartialRefund(_CreateRefund):
+    type: Literal["partial"]
+    amount_transaction: PartialRefundTransaction
 
 
 class _AccessToken(_Object):

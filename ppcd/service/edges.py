@@ -19,6 +19,7 @@ from ppcd.ops.health import Health
 from ppcd.ops.server import listen, operations_site
 from ppcd.partner.api import PartnerApi
 from ppcd.partner.oauth import OAuth
+from ppcd.partner.refund_api import RefundApi
 from ppcd.partner.settings import PartnerApiSettings
 from ppcd.service.chance import new_name
 from ppcd.service.control import Control
@@ -56,6 +57,8 @@ class Edges:
         OAuth(tokens, self._api.envelope, settings.partner_api, clock=self._reactor).add_routes(
             router
         )
+        refunds = RefundApi(node.refund_requests, settings.partner_api, envelope=self._api.envelope)
+        refunds.add_routes(router)
         self._checkout = node.checkout()
         self._checkout.add_routes(router, self._api)
         self._partners = Site(

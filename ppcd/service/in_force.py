@@ -99,6 +99,11 @@ class InForce:
         """How long a partner may take to decide about what is reserved."""
         return self.settings.charges.reservation_s
 
+    @property
+    def refund_start_s(self) -> float:
+        """For how long a refund is tried that billing does not take."""
+        return self.settings.charges.refund_start_s
+
     def _make_routes(self) -> None:
         self.routes = tuple(
             RouteRules(

@@ -22,6 +22,8 @@ from ppcd.flow.notify import Notifications
 from ppcd.flow.ports import Adapter
 from ppcd.flow.prompt import Prompts
 from ppcd.flow.pumping import Pumping
+from ppcd.flow.refund import Refunds
+from ppcd.flow.refund_requests import RefundRequests
 from ppcd.flow.reply import Replies
 from ppcd.flow.request import Requests
 from ppcd.flow.reservation import Reservations
@@ -122,6 +124,7 @@ class Node:
         self.work.set_up(
             prompts=self.prompts,
             debits=self.debits,
+            refunds=self.refunds,
             notifications=self.notifications,
             reservations=self.reservations,
             expiry=Expiry(lanes=self.lanes, offers=self.work.offers, metrics=metrics),
@@ -196,6 +199,17 @@ class Node:
             sum_limits=lambda: in_force.charge_rules.sum_limits,
             gather_s=GATHER_S,
         )
+        self.refunds = Refunds(
+            lanes=self.lanes,
+            adapters=self.adapters,
+            paces=self.paces,
+            clock=world.reactor,
+            node=settings.node.name,
+            horizon_s=lambda: in_force.horizon_s,
+            offers=self.work.offers,
+            metrics=metrics,
+            jitter=world.random.random,
+        )
 
     def _wire_partners(
         self, settings: Settings, world: World, metrics: Metrics, ids: IdSource
@@ -235,6 +249,14 @@ class Node:
             wrong_codes_max=lambda: in_force.reply_rules.wrong_codes_max,
             look_up=self.requests.get,
         )
+        self.refund_requests = RefundRequests(
+            lanes=self.lanes,
+            adapters=self.adapters,
+            start_s=lambda: in_force.refund_start_s,
+            ids=ids,
+            offers=self.work.offers,
+            metrics=metrics,
+        )
 
     def checkout(self) -> Checkout:
         """The payment page."""
@@ -263,6 +285,7 @@ class Node:
             return  # told to stop meanwhile
         await self._prepare_store()
         await self.debits.reclaim()
+        await self.refunds.reclaim()
         await self.work.learn_pauses()
         self.work.start()
         self.watch.start()

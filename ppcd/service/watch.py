@@ -121,6 +121,9 @@ class Watch:
                 "in_doubt": seen.in_doubt,
                 "in_review": seen.in_review,
             },
+            "refunds": None
+            if seen is None
+            else {"in_doubt": seen.refunds_in_doubt, "in_review": seen.refunds_in_review},
             "dead_webhooks": None if seen is None else seen.dead_webhooks,
             "partitions_months_left": None if seen is None else seen.months_left,
             "paused": []
@@ -165,6 +168,8 @@ class Watch:
         metrics.charges_awaiting.child().set(seen.awaiting)
         metrics.charges_in_doubt.child().set(seen.in_doubt)
         metrics.charges_in_review.child().set(seen.in_review)
+        metrics.refunds_in_doubt.child().set(seen.refunds_in_doubt)
+        metrics.refunds_in_review.child().set(seen.refunds_in_review)
         metrics.webhooks_dead.child().set(seen.dead_webhooks)
         metrics.partitions_months_left.child().set(seen.months_left)
 

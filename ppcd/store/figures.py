@@ -25,14 +25,16 @@ class Figures:
     awaiting: int
     in_doubt: int
     in_review: int
+    refunds_in_doubt: int
+    refunds_in_review: int
     dead_webhooks: int
     months_left: int
     pauses: tuple[PauseRow, ...]
 
 
 # Ages are what people wait, however often the work was tried and put off: since the request for a
-# prompt, since the yes for a debit, since the end for a webhook. Doubts have a figure of their own.
-# Ids are time-ordered, so the lowest is the oldest.
+# prompt or a refund, since the yes for a debit, since the end for a webhook. Doubts have a figure
+# of their own. Ids are time-ordered, so the lowest is the oldest.
 _WORK = """
     SELECT kind, count, greatest(0, coalesce(extract(epoch FROM t.now - since), 0))::float8
       FROM (SELECT 'prompt' AS kind, count(*),
@@ -43,6 +45,9 @@ _WORK = """
             SELECT 'debit', count(*), min(confirmed_at) FILTER (WHERE doubt_since IS NULL)
               FROM debit_job WHERE review_since IS NULL
              UNION ALL
+            SELECT 'refund', count(*), min(accepted_at) FILTER (WHERE doubt_since IS NULL)
+              FROM refund_job WHERE review_since IS NULL
+             UNION ALL
             SELECT 'webhook', count(*), min(first_at)
               FROM webhook_job WHERE dead_since IS NULL) w,
            (SELECT business_now() AS now) t
@@ -52,6 +57,8 @@ _STUCK = """
     SELECT (SELECT count(*) FROM awaiting),
            (SELECT count(*) FROM debit_job WHERE doubt_since IS NOT NULL AND review_since IS NULL),
            (SELECT count(*) FROM debit_job WHERE review_since IS NOT NULL),
+           (SELECT count(*) FROM refund_job WHERE doubt_since IS NOT NULL AND review_since IS NULL),
+           (SELECT count(*) FROM refund_job WHERE review_since IS NOT NULL),
            (SELECT count(*) FROM webhook_job WHERE dead_since IS NOT NULL)
 """
 
@@ -59,15 +66,17 @@ _STUCK = """
 def look(cur: Cursor) -> Figures:
     """Count. Costs a scan of the work tables: every few seconds is often enough."""
     found = {row[0]: Work(*row) for row in cur.execute(_WORK).fetchall()}
-    work = tuple(found[kind] for kind in ("prompt", "debit", "webhook"))
+    work = tuple(found[kind] for kind in ("prompt", "debit", "refund", "webhook"))
     row = cur.execute(_STUCK).fetchone()
     assert row is not None
-    awaiting, in_doubt, in_review, dead = row
+    awaiting, in_doubt, in_review, refunds_in_doubt, refunds_in_review, dead = row
     return Figures(
         work=work,
         awaiting=awaiting,
         in_doubt=in_doubt,
         in_review=in_review,
+        refunds_in_doubt=refunds_in_doubt,
+        refunds_in_review=refunds_in_review,
         dead_webhooks=dead,
         months_left=months_left(cur),
         pauses=tuple(pauses(cur)),

@@ -71,6 +71,32 @@ _HISTORY = """
            concat_ws(', ', state, reason, 'billing reference ' || billing_reference)
       FROM outcome WHERE charge_id = %(id)s
     UNION ALL
+    SELECT created_at, 'refund',
+           format('%%s: %%s, %%s minor units %%s, reference %%s%%s', refund_id,
+                  CASE WHEN whole THEN 'total' ELSE 'partial' END, amount_minor, currency,
+                  reference, coalesce(', because: ' || reason, ''))
+      FROM refund WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT intended_at, 'refund attempt',
+           format('%%s: attempt %%s: %%s at %%s, by node %%s', refund_id, attempt, kind, billing,
+                  node)
+      FROM refund_attempt WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT answered_at, 'refund result',
+           format('%%s: attempt %%s: %%s', refund_id, attempt,
+                  concat_ws(', ', result, reason, 'reference ' || reference, nullif(detail, '')))
+      FROM refund_result WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT resolved_at, 'refund resolution',
+           format('%%s: %%s, said %%s: %%s', refund_id,
+                  concat_ws(', ', state, 'reference ' || reference), person, reason)
+      FROM refund_resolution WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT decided_at, 'refund outcome',
+           format('%%s: %%s', refund_id,
+                  concat_ws(', ', state, reason, 'billing reference ' || billing_reference))
+      FROM refund_outcome WHERE charge_id = %(id)s
+    UNION ALL
     SELECT made_at, 'notification', format('to %%s', url)
       FROM notification WHERE charge_id = %(id)s
     UNION ALL
@@ -92,6 +118,12 @@ _WORK = """
                   CASE WHEN review_since IS NOT NULL THEN ', a person must decide'
                        WHEN doubt_since IS NOT NULL THEN ', in doubt' ELSE '' END)
       FROM debit_job WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT run_at, 'refund job',
+           format('%%s: %%s attempt(s) so far, next: %%s%%s', refund_id, attempts, plan,
+                  CASE WHEN review_since IS NOT NULL THEN ', a person must decide'
+                       WHEN doubt_since IS NOT NULL THEN ', in doubt' ELSE '' END)
+      FROM refund_job WHERE charge_id = %(id)s
     UNION ALL
     SELECT run_at, 'webhook job',
            format('%%s attempt(s) so far%%s', attempts,

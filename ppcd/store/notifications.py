@@ -41,6 +41,8 @@ class Due:
     made_at: datetime
     #: A charge that ended cancelled had been reserved.
     was_reserved: bool = False
+    #: It tells of this refund; None: of the charge itself, and the state is the charge's.
+    refund_id: int | None = None
 
 
 _COLUMNS = """
@@ -54,14 +56,15 @@ _COLUMNS = """
     CASE n.kind WHEN 'end' THEN o.decided_at ELSE n.made_at END, n.made_at,
     CASE o.state WHEN 'cancelled' THEN EXISTS (SELECT FROM reservation_decision d
                                                 WHERE d.charge_id = j.charge_id)
-                 ELSE false END
+                 ELSE false END,
+    n.refund_id
 """
 
 _JOINS = """
       JOIN notification n ON n.charge_id = j.charge_id AND n.sequence = j.sequence
       LEFT JOIN outcome o ON o.charge_id = j.charge_id
       JOIN partner p ON p.partner_id = j.partner_id
-      LEFT JOIN sink_token k ON k.charge_id = j.charge_id
+      LEFT JOIN sink_token k ON k.charge_id = coalesce(n.refund_id, n.charge_id)
 """
 
 # An earlier event of the charge that will still be told. A dead one holds nothing up: whoever wants
@@ -223,7 +226,8 @@ _INSERT = """
     ON CONFLICT DO NOTHING
 """
 
-# The token goes with the last event that is due of a charge that has ended.
+# A charge's token goes with the last event that is due of a charge that has ended, a refund's with
+# the refund's only one.
 _DONE = """
     WITH w AS (
         SELECT * FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id,
@@ -231,15 +235,18 @@ _DONE = """
     ), gone AS (
         DELETE FROM webhook_job j USING w
          WHERE j.charge_id = w.charge_id AND j.sequence = w.sequence
-        RETURNING j.charge_id
+        RETURNING j.charge_id, j.sequence
     )
-    DELETE FROM sink_token t USING gone
-     WHERE t.charge_id = gone.charge_id
-       AND NOT EXISTS (SELECT FROM webhook_job j
-                        WHERE j.charge_id = t.charge_id
-                          AND NOT EXISTS (SELECT FROM w WHERE w.charge_id = j.charge_id
-                                                          AND w.sequence = j.sequence))
-       AND EXISTS (SELECT FROM outcome o WHERE o.charge_id = t.charge_id)
+    DELETE FROM sink_token t
+     USING gone JOIN notification n USING (charge_id, sequence)
+     WHERE t.charge_id = ANY(ARRAY[gone.charge_id, n.refund_id])
+       AND (t.charge_id = n.refund_id
+            OR (EXISTS (SELECT FROM outcome o WHERE o.charge_id = t.charge_id)
+                AND NOT EXISTS (SELECT FROM webhook_job j
+                                 WHERE j.charge_id = t.charge_id
+                                   AND NOT EXISTS (SELECT FROM w
+                                                    WHERE w.charge_id = j.charge_id
+                                                      AND w.sequence = j.sequence))))
 """
 
 # Those that waited behind it: nothing is known of how they will fare.

@@ -41,7 +41,7 @@ class OpenDebit:
     run_at: datetime
 
 
-_WHICH = """
+WHICH = """
        (%(which)s = 'all' OR (%(which)s = 'review') = (review_since IS NOT NULL)
                          AND doubt_since IS NOT NULL)
 """
@@ -49,14 +49,14 @@ _WHICH = """
 _LIST = f"""
     SELECT j.charge_id, s.state, coalesce(j.review_since, j.doubt_since, j.confirmed_at), p.name,
            j.msisdn, j.amount_minor, j.currency, j.billing, j.attempts, j.plan, j.run_at
-      FROM (SELECT * FROM debit_job WHERE {_WHICH}
+      FROM (SELECT * FROM debit_job WHERE {WHICH}
              ORDER BY charge_id LIMIT %(limit)s) j
       JOIN partner p ON p.partner_id = j.partner_id
       JOIN charge_status s ON s.charge_id = j.charge_id
      ORDER BY j.charge_id
 """
 
-_COUNT = f"SELECT count(*) FROM debit_job WHERE {_WHICH}"
+_COUNT = f"SELECT count(*) FROM debit_job WHERE {WHICH}"
 
 
 def list_open(cur: Cursor, *, which: Which, limit: int) -> tuple[list[OpenDebit], int]:

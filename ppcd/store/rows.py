@@ -231,6 +231,27 @@ class DebitJob:
     tried_before: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundJob:
+    """A refund to be asked for. As a debit's job."""
+
+    refund_id: int
+    charge_id: int
+    partner_id: int
+    msisdn: int
+    amount_minor: int
+    currency: str
+    billing: str
+    attempts: int
+    #: What the next attempt is: `refund`, `query`, or to leave it to a `review`.
+    plan: str = "refund"
+    #: No first attempt may be begun any more.
+    late: bool = False
+    open: bool = False
+    doubt_s: float | None = None
+    quiet_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookKey:
     """One notification that is due."""

@@ -27,7 +27,7 @@ from ppcd.charge.debit import (
 from ppcd.charge.money import Money
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.flow.ports import Delivered, Event, Gone, SendResult, Sent, Sms, TryLater
-from ppcd.store.rows import DebitJob, PromptJob, PromptKey, WebhookKey
+from ppcd.store.rows import DebitJob, PromptJob, PromptKey, RefundJob, WebhookKey
 from tests.billing.adapter_contract import Fault
 
 ABLE = Abilities(idempotent=True, queryable=True, stores_refusals=True, quiet_period_s=60)
@@ -210,6 +210,7 @@ class FakeOffers:
 
     prompted: deque[PromptJob | PromptKey] = field(default_factory=deque)
     debited: deque[DebitJob] = field(default_factory=deque)
+    refunded: deque[RefundJob] = field(default_factory=deque)
     notified: deque[WebhookKey] = field(default_factory=deque)
     wanted: bool = True
 
@@ -225,9 +226,12 @@ class FakeOffers:
     def debits(self, jobs: Sequence[DebitJob]) -> None:
         self.debited.extend(jobs)
 
+    def refunds(self, jobs: Sequence[RefundJob]) -> None:
+        self.refunded.extend(jobs)
+
     def webhooks(self, keys: Sequence[WebhookKey]) -> None:
         self.notified.extend(keys)
 
     def clear(self) -> None:
-        for queue in (self.prompted, self.debited, self.notified):
+        for queue in (self.prompted, self.debited, self.refunded, self.notified):
             queue.clear()

@@ -25,6 +25,8 @@ from ppcd.flow.overdue import Overdue
 from ppcd.flow.pace import Pace, PaceRules
 from ppcd.flow.ports import DeliveryReceipt, End, Mo, Mos, Said, Sms
 from ppcd.flow.prompt import Prompts
+from ppcd.flow.refund import Refunds
+from ppcd.flow.refund_requests import RefundRequests
 from ppcd.flow.reply import Replies, ReplyRules
 from ppcd.flow.request import (
     ChargeRules,
@@ -83,6 +85,7 @@ class World:
         self.with_code = False
         self.lifetime_s = 600.0
         self.horizon_s = 900.0
+        self.refund_start_s = 3600.0
         #: What differs from a pace that is of no consequence.
         self.pacing = pacing or {}
         self.sum_limits = NO_SUM_LIMITS
@@ -159,6 +162,18 @@ class World:
             sum_limits=lambda: self.sum_limits,
             **shared,
         )
+        self.refunds = Refunds(
+            adapters=self.adapters,
+            paces={"sim": self.pace},
+            clock=clock,
+            node="a",
+            horizon_s=lambda: self.horizon_s,
+            jitter=lambda: 0.0,
+            **shared,
+        )
+        self.refund_requests = RefundRequests(
+            adapters=self.adapters, start_s=lambda: self.refund_start_s, ids=self.ids, **shared
+        )
         self.overdue = Overdue(
             lanes=lanes,
             debits=self.debits,
@@ -208,10 +223,13 @@ class World:
 
     def pump(self) -> None:
         """Run all that was offered, and what comes of it."""
-        while self.offers.prompted or self.offers.debited or self.offers.notified:
+        offers = self.offers
+        while offers.prompted or offers.debited or offers.refunded or offers.notified:
             self.pump_prompts()
             while self.offers.debited:
                 self.run(self.debits.run(self.offers.debited.popleft()))
+            while self.offers.refunded:
+                self.run(self.refunds.run(self.offers.refunded.popleft()))
             while self.offers.notified:
                 self.run(self.notifications.run(self.offers.notified.popleft()))
 
@@ -238,6 +256,7 @@ class World:
         now(self.overdue.sweep())
         if not self.pace.is_open:
             self.offers.debited.extend(now(self.debits.claim("sim", 100)))
+            self.offers.refunded.extend(now(self.refunds.claim(100)))
         self.offers.notified.extend(now(self.notifications.claim(100)))
         self.pump()
 
@@ -364,7 +383,8 @@ class World:
 
 
 def _write_event(end: End, *, event_id: str) -> bytes:
-    return f"{end.state} {end.reason} {end.billing_reference}".encode()
+    about = "" if end.refund_id is None else f"refund {end.refund_id}: "
+    return f"{about}{end.state} {end.reason} {end.billing_reference}".encode()
 
 
 def mos(*batch: Mo) -> Mos:

@@ -14,9 +14,10 @@ from standardwebhooks.webhooks import Webhook
 from ppcd.charge.debit import DenialReason
 from ppcd.charge.rules import State
 from ppcd.flow.ports import End
-from ppcd.partner.errors import Problem
+from ppcd.partner.errors import Problem, RefundProblem
 from ppcd.partner.events import EventWriter
 from ppcd.sim.demo import DEMO_SECRET
+from tests.partner.refund_world import RefundWorld
 from tests.partner.world import PHONE, World
 from tests.peers import require_peer
 
@@ -146,3 +147,15 @@ def test_every_error_and_reason_is_in_the_tables() -> None:
         assert f"| `{reason.value}` |" in PAGE
     assert f'"{PHONE}"' in PAGE
     assert State.SUCCEEDED.value in PAGE
+
+
+def test_the_refund_shown_is_accepted() -> None:
+    [block] = [block for block in _blocks("sh") if "carrier-billing-refund" in block]
+    request = block.split("<<'JSON'\n")[1].removesuffix("JSON\n")
+    got = RefundWorld().refund(request.encode())
+    assert got.status == 201
+    assert got.json["refundStatus"] == "processing"
+
+
+def test_every_problem_with_a_refund_is_in_the_page() -> None:
+    assert all(f"`{problem.value[1]}`" in PAGE for problem in RefundProblem)

@@ -111,3 +111,41 @@ def test_times_are_utc() -> None:
     end = End(17, 1, "succeeded", None, None, datetime(2026, 1, 1, tzinfo=UTC))
     event = json.loads(EventWriter("urn:ppcd")(end, event_id="evt_17_1"))
     assert event["data"]["paymentDate"] == "2026-01-01T00:00:00.000Z"
+
+
+def a_refund_event(reason: DenialReason | None = None) -> dict[str, Any]:
+    state = "succeeded" if reason is None else "denied"
+    word = None if reason is None else reason.value
+    end = End(17, 3, state, word, "B2", DECIDED_AT, refund_id=18)
+    return json.loads(EventWriter("urn:ppcd:test")(end, event_id="evt_17_3"))
+
+
+def test_a_refund_that_was_made_is_completed() -> None:
+    assert a_refund_event() == {
+        "id": "evt_17_3",
+        "source": "urn:ppcd:test",
+        "specversion": "1.0",
+        "type": "org.camaraproject.carrier-billing-refund.v0.refund-completed",
+        "time": "2026-11-23T09:00:07.005Z",
+        "datacontenttype": "application/json",
+        "sequence": "0000000003",
+        "data": {
+            "paymentId": "17",
+            "refundId": "18",
+            "status": "succeeded",
+            "description": "The money has been refunded.",
+            "refundDate": "2026-11-23T09:00:07.005Z",
+        },
+    }
+
+
+def test_a_refund_that_was_not_made_is_denied_with_its_reason() -> None:
+    event = a_refund_event(DenialReason.SERVICE_DENIED)
+    assert event["type"] == "org.camaraproject.carrier-billing-refund.v0.refund-denied"
+    assert event["data"] == {
+        "paymentId": "17",
+        "refundId": "18",
+        "status": "failed",
+        "description": "The money has not been refunded: SERVICE_DENIED.",
+        "denialReason": "SERVICE_DENIED",
+    }

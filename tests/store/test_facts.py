@@ -208,6 +208,7 @@ def test_figures_count_what_is_due_and_what_is_stuck(store: Store) -> None:
     assert [(w.kind, w.count, w.oldest_s) for w in empty.work] == [
         ("prompt", 0, 0),
         ("debit", 0, 0),
+        ("refund", 0, 0),
         ("webhook", 0, 0),
     ]
     store.a_charge()
@@ -222,7 +223,12 @@ def test_figures_count_what_is_due_and_what_is_stuck(store: Store) -> None:
     store.query("UPDATE prompt_job SET run_at = business_now() + interval '20 s'")
     store.query("UPDATE debit_job SET run_at = business_now() + interval '20 s'")
     seen = store.run(figures.look)
-    assert {w.kind: w.count for w in seen.work} == {"prompt": 2, "debit": 2, "webhook": 0}
+    assert {w.kind: w.count for w in seen.work} == {
+        "prompt": 2,
+        "debit": 2,
+        "refund": 0,
+        "webhook": 0,
+    }
     assert 100 <= seen.work[0].oldest_s < 110
     assert 100 <= seen.work[1].oldest_s < 110
     assert (seen.awaiting, seen.in_doubt, seen.in_review, seen.dead_webhooks) == (1, 1, 1, 1)

@@ -145,5 +145,8 @@ def _hindered(obstacle: Obstacle) -> ApiError:
         case Obstacle.NOT_REVERSIBLE:
             message = "Payment not eligible for refund. The operator's billing gives nothing back."
             return ApiError(RefundProblem.NOT_ELIGIBLE, message)
+        case Obstacle.TOO_OLD:
+            message = "Payment not eligible for refund. It is too old."
+            return ApiError(RefundProblem.NOT_ELIGIBLE, message)
         case other:
             assert_never(other)

@@ -12,6 +12,8 @@ from enum import StrEnum
 
 from ppcd.charge.money import Money
 from ppcd.charge.refund import Refusal, refundable
+from ppcd.store.ids import time_of
+from ppcd.store.partitions import Month
 from ppcd.store.rows import RefundJob
 from ppcd.store.sql import Cursor
 
@@ -50,6 +52,8 @@ class Obstacle(StrEnum):
     REFERENCE_TAKEN = "reference_taken"
     #: Billing gives nothing back.
     NOT_REVERSIBLE = "not_reversible"
+    #: Retention has dropped what partners were told at the time: there is nowhere to tell this.
+    TOO_OLD = "too_old"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +214,12 @@ def _create(cur: Cursor, new: NewRefund, lease_s: float) -> CreateResult:
     if owner is not None:
         cur.execute(_GIVE_KEYS_BACK, keys)
         return _taken(cur, new, *owner)
-    money = new.obstacle or refundable(
-        new.debited, given_back(cur, new.charge_id), new.wanted, whole_only=new.whole_only
+    money = (
+        new.obstacle
+        or _too_old(cur, new)
+        or refundable(
+            new.debited, given_back(cur, new.charge_id), new.wanted, whole_only=new.whole_only
+        )
     )
     if not isinstance(money, Money):
         # What is not accepted leaves no key behind: the same request may be right tomorrow.
@@ -267,6 +275,12 @@ def _taken(
         return Obstacle.CORRELATOR_TAKEN
     [row] = get(cur, charge_id, [refund_id])
     return Replayed(row)
+
+
+def _too_old(cur: Cursor, new: NewRefund) -> Obstacle | None:
+    month = Month.of(time_of(new.charge_id))
+    row = cur.execute("SELECT to_regclass(%s)", [month.partition("notification")]).fetchone()
+    return Obstacle.TOO_OLD if row is None or row[0] is None else None
 
 
 def _job(new: NewRefund, row: RefundRow) -> RefundJob:

@@ -162,6 +162,7 @@ def test_details_must_be_the_payments(item: dict[str, Any]) -> None:
         (Obstacle.CORRELATOR_TAKEN, 400, "INVALID_ARGUMENT"),
         (Obstacle.REFERENCE_TAKEN, 409, "ALREADY_EXISTS"),
         (Obstacle.NOT_REVERSIBLE, 403, "CARRIER_BILLING_REFUND.PAYMENT_NOT_ELIGIBLE_FOR_REFUND"),
+        (Obstacle.TOO_OLD, 403, "CARRIER_BILLING_REFUND.PAYMENT_NOT_ELIGIBLE_FOR_REFUND"),
         (RefundOfOlder(), 400, "INVALID_ARGUMENT"),
         (Busy(7), 503, "UNAVAILABLE"),
     ],

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from ppcd.charge.rules import State
 from ppcd.store import refund_jobs, refunds
 from ppcd.store.debits import Next
 from ppcd.store.failures import Broken
+from ppcd.store.ids import first_id_of
 from ppcd.store.refund_jobs import Intent, Result
 from ppcd.store.refunds import Accepted, NewRefund, Obstacle, Replayed
 from tests.builders import Charge, Store
@@ -104,6 +106,13 @@ def test_facts_of_refunds_do_not_change(store: Store, charge: Charge) -> None:
         for change in (f"DELETE FROM {table}", f"UPDATE {table} SET charge_id = charge_id"):
             with pytest.raises(Broken, match="does not change"):
                 store.query(change)
+
+
+def test_a_charge_whose_notifications_were_dropped_is_too_old(store: Store, charge: Charge) -> None:
+    old = first_id_of(datetime(2025, 3, 1, tzinfo=UTC)) + 7
+    new = a_new_refund(store, charge, charge_id=old)
+    assert asks(store, new) is Obstacle.TOO_OLD
+    assert store.query("SELECT * FROM refund_key WHERE charge_id = %s", old) == []
 
 
 def test_a_job_that_another_took_over_is_not_begun(store: Store, charge: Charge) -> None:

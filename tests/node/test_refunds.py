@@ -1,5 +1,6 @@
 """Refunds on real parts: two nodes, a billing that misbehaves and keeps a journal, kills."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -10,6 +11,8 @@ import pytest
 from tests.node.world import Answer, Node, World, a_world, ask, wait_for
 
 PHONES = count(380970500001)
+#: More by hand: PPCD_TEST_REFUND_KILLS=100.
+KILLS = int(os.environ.get("PPCD_TEST_REFUND_KILLS", "3"))
 
 
 @pytest.fixture(scope="module")
@@ -190,14 +193,14 @@ def _paused(node: Node) -> bool:
 
 def test_a_node_killed_again_and_again_gives_back_once_and_loses_nothing(world: World) -> None:
     """What was answered with 201 is made by whoever lives, once, whenever the node died."""
-    phones = [str(next(PHONES)) for _ in range(6)]
+    phones = [str(next(PHONES)) for _ in range(KILLS)]
     payments = [paid(world, phone) for phone in phones]
     victim, survivor = world.nodes
     accepted: dict[str, list[str]] = {payment: [] for payment in payments}
     for number, payment in enumerate(payments):
         # Some while billing is slow, so that the kill falls between its act and its answer.
         world.account(phones[number], mode=("slow", "ok", "timeout_after_debit")[number % 3])
-        for part in range(3):
+        for part in range(2):
             answer = asks_for(victim, payment, 5, f"kill-{number}-{part}")
             assert answer.status == 201
             accepted[payment].append(answer.json["refundId"])
@@ -210,4 +213,4 @@ def test_a_node_killed_again_and_again_gives_back_once_and_loses_nothing(world: 
             seen = ended(survivor, payment, refund, seconds=90)
             assert seen["refundStatus"] == "succeeded"
         assert sorted(journal(world, payment)) == sorted((refund, 500) for refund in made)
-        assert left(survivor, payment) == 10
+        assert left(survivor, payment) == 15

@@ -36,6 +36,7 @@ class Limits:
     headers_s: float = 10.0  #: from the connection, or a request's first octet, to its last header
     body_s: float = 20.0  #: from the last header to the last octet of the body
     idle_s: float = 75.0  #: a kept-alive connection without a request
+    requests_max: int = 10_000  #: on one connection; the last one's answer ends it
     handler_s: float = 30.0  #: for a route that names no deadline of its own
     stall_s: float = 30.0  #: a streamed answer that the peer does not read
     body_size_max: int = 65_536
@@ -80,6 +81,7 @@ class Channel(HTTPChannel):
         self._refused = False
         #: The socket itself, while all that was written to it has left.
         self._socket: Connection | None = None
+        self._requests = 0
         self.peer_host = ""
         self._certificate: ClientCertificate | None = None
 
@@ -191,7 +193,9 @@ class Channel(HTTPChannel):
         elif self.length is not None and self.length > limits.body_size_max:
             self.refuse(413)
         else:
-            self.persistent = request.keep_alive and not self.site.stopping
+            self._requests += 1
+            last = self._requests >= limits.requests_max or self.site.stopping
+            self.persistent = request.keep_alive and not last
             if self.length != 0:
                 self.wait(_Phase.BODY, limits.body_s)
                 if request.expects_continue:

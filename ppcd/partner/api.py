@@ -119,6 +119,7 @@ class PartnerApi:
             headers_s=settings.headers_timeout_s,
             body_s=settings.body_timeout_s,
             idle_s=settings.idle_timeout_s,
+            requests_max=settings.requests_per_connection_max,
             handler_s=settings.request_timeout_s,
             body_size_max=settings.body_size_max,
             connections_max=settings.connections_max,

@@ -59,6 +59,7 @@ class Envelope:
         self._new_correlator = new_correlator
         self._certificates = settings.client_certificates
         self.trusted = frozenset(settings.trusted_proxies)
+        self._proxy_header = settings.proxy_header
         self.shares = Shares(
             clock,
             requests_per_s=settings.requests_per_s_max,
@@ -85,6 +86,8 @@ class Envelope:
             given = request.header_values(b"x-correlator")
             correlator = self._correlator(given[0] if len(given) == 1 else None)
             notes = {"correlator": correlator.decode("ascii")}
+            if request.peer in self.trusted:
+                notes["client"] = self.address_of(request) or "unknown"
             try:
                 if len(given) > 1 or (given and given[0] and not _CORRELATOR.fullmatch(given[0])):
                     raise ApiError(Problem.INVALID_ARGUMENT, "x-correlator is malformed")
@@ -106,6 +109,10 @@ class Envelope:
         given = None if request is None else request.header(b"x-correlator")
         correlator = self._correlator(given)
         return _closed(answer, correlator, {"correlator": correlator.decode("ascii")})
+
+    def address_of(self, request: Request) -> str:
+        """Where the caller is, as far as it is known."""
+        return client_address(request, self.trusted, self._proxy_header)
 
     def take_share(self, partner_id: int) -> None:
         """Count one request of a partner. Raises ApiError when it has had its share."""
@@ -132,7 +139,7 @@ class Envelope:
         partner = None
         if key is not None:
             partner = await self._requests.authenticate(
-                key[1].decode("ascii"), address=client_address(request, self.trusted)
+                key[1].decode("ascii"), address=self.address_of(request)
             )
         if partner is None or not await self.certified(request, partner.partner_id):
             challenge = b'Bearer realm="ppcd", error="invalid_token"'
@@ -156,8 +163,7 @@ class Envelope:
         if request.certificate is None:
             return None
         shown = Shown(request.certificate.fingerprint, request.certificate.subject)
-        address = client_address(request, self.trusted)
-        return await self._requests.certified(shown, address=address)
+        return await self._requests.certified(shown, address=self.address_of(request))
 
 
 def _closed(answer: Response, correlator: bytes, notes: Mapping[str, str]) -> Response:

@@ -15,7 +15,6 @@ from ppcd.flow.tokens import NotAllowed, Tokens
 from ppcd.http.messages import Headers, Request, Response, json_response
 from ppcd.http.router import Router
 from ppcd.http.server import network_of
-from ppcd.partner.clients import client_address
 from ppcd.partner.envelope import Envelope
 from ppcd.partner.errors import retry_after
 from ppcd.partner.scopes import Scope
@@ -108,7 +107,7 @@ class OAuth:
         self, request: Request, form: dict[str, str], notes: dict[str, str]
     ) -> Holder:
         """The key that the client has shown. Raises _Refused."""
-        address = client_address(request, self._envelope.trusted)
+        address = self._envelope.address_of(request)
         wait_s = self._wrong.wait_s(network_of(address))
         if wait_s > 0:
             raise _too_often("wrong secrets came from this address of late", wait_s)

@@ -51,8 +51,13 @@ class PartnerApiSettings(BaseModel):
         default=(),
         max_length=100,
         description="Addresses of proxies in front. The limit of connections per address does not "
-        "hold for them, for all partners come through them, and their X-Forwarded-For says where a "
-        "key is used from. An address that is no proxy's lets its user pretend any origin.",
+        "hold for them, for all partners come through them, and what they say in `proxy_header` is "
+        "where a key is used from. An address that is no proxy's lets its user pretend any origin.",
+    )
+    proxy_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        default="x-forwarded-for",
+        description="In which header those proxies say who called them: X-Forwarded-For, or "
+        "Forwarded (RFC 7239). The other one is not looked at: it is what callers wrote.",
     )
     headers_timeout_s: float = Field(
         default=10, gt=0, le=120, description="Seconds for a request's headers to arrive."
@@ -110,8 +115,15 @@ class PartnerApiSettings(BaseModel):
         "node; then it is 429 until one more may come. 0: no limit, and the database is asked for "
         "each guess.",
     )
+    requests_per_connection_max: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000_000,
+        description="Requests on one connection; the last one's answer closes it, so that callers "
+        "come to new nodes and names by and by.",
+    )
     connections_max: int = Field(
-        default=1000,
+        default=5000,
         ge=1,
         le=100_000,
         description="Connections at once; more are closed unanswered. Each waiting `?wait=` holds "

@@ -140,7 +140,7 @@ class Edges:
             route=seen.route,
             status=seen.status,
             milliseconds=round(seen.seconds * 1000, 1),
-            peer=seen.peer,
+            peer=seen.notes.get("client", seen.peer),
             partner=seen.notes.get("partner", "-"),
             correlator=seen.notes.get("correlator", "-"),
         )

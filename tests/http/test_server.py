@@ -528,6 +528,18 @@ def test_connections_are_capped_in_all_and_by_address() -> None:
     assert not world.peer("192.0.2.1").closed
 
 
+def test_a_connection_has_so_many_requests_and_the_last_answer_ends_it() -> None:
+    world = _World(Limits(requests_max=3))
+    peer = world.peer()
+    for _ in range(2):
+        peer.sends(GET)
+        assert "connection" not in peer.answer()[1]
+    peer.sends(GET)
+    status, headers, _ = peer.answer()
+    assert (status, headers["connection"]) == (200, "close")
+    assert peer.closed
+
+
 def test_an_ipv6_network_counts_as_one_address() -> None:
     world = _World(Limits(connections_per_address_max=1))
     assert not world.peer("2001:db8:1:2::1").closed

@@ -154,6 +154,42 @@ def test_only_a_trusted_proxy_says_who_called_it(
     assert client_address(request, frozenset(trusted)) == address
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        ("for=198.51.100.7", "198.51.100.7"),
+        ('for="198.51.100.7:4711";proto=https;by=10.0.0.2', "198.51.100.7"),
+        ('proto=https; For="[2001:DB8::1]:4711"', "2001:db8::1"),
+        ("for=203.0.113.9, for=198.51.100.7", "198.51.100.7"),
+        ("for=198.51.100.7, for=192.0.2.1", "198.51.100.7"),
+        ('for=198.51.100.7;host="a, for=203.0.113.9"', "198.51.100.7"),
+        ("for=192.0.2.1", "192.0.2.1"),
+        ("for=198.51.100.7, for=unknown", ""),
+        ("for=198.51.100.7, for=_hidden", ""),
+        ("for=198.51.100.7, proto=https", ""),
+        ('for="[2001:db8::1', ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_a_proxy_may_say_it_in_the_standard_header(forwarded: str | None, address: str) -> None:
+    # A caller wrote the other one, and the proxy passed it on.
+    headers = [(b"x-forwarded-for", b"203.0.113.66")]
+    if forwarded is not None:
+        headers.append((b"forwarded", forwarded.encode()))
+    request = Request("GET", "/", "", headers, b"", peer="192.0.2.1")
+    assert client_address(request, frozenset({"192.0.2.1"}), "forwarded") == address
+
+
+def test_the_log_has_the_caller_and_not_the_proxy() -> None:
+    world = World(trusted_proxies="192.0.2.1", proxy_header="forwarded")
+    world.create(headers={"Forwarded": "for=198.51.100.7"})
+    assert world.requests.addresses == ["198.51.100.7"]
+    assert world.seen[-1].notes["client"] == "198.51.100.7"
+    world.create()
+    assert world.seen[-1].notes["client"] == "unknown"
+
+
 def test_the_address_goes_with_the_key(world: World) -> None:
     world.create()
     assert world.requests.addresses == [world.seen[-1].peer]

@@ -74,7 +74,7 @@ def _settlement(commands: Commands) -> None:
     settlement.add_argument(
         "--out",
         metavar="DIR",
-        help="write files there: the statement as text and as CSV, and each debit as CSV",
+        help="write files there: the statement as text and as CSV, and all that it sums up as CSV",
     )
     settlement.add_argument("--csv", action="store_true", help="print CSV, for spreadsheets")
     json_option(settlement)

@@ -26,11 +26,15 @@ from ppcd.store.settlement import Line, Span
 from ppcd.store.sql import Cursor
 
 STATEMENT_S: Final = 3600.0
-_LINES_HEAD: Final = ("partner", "day", "tariff", "currency", "debits", "debited")
+_LINES_HEAD: Final = (
+    *("partner", "day", "tariff", "currency"),
+    *("debits", "debited", "refunds", "refunded", "net"),
+)
 _ITEMS_HEAD: Final = (
-    *("partner", "charge", "reference", "debited_at", "tariff", "amount", "currency"),
+    *("partner", "what", "charge", "refund", "reference", "at", "tariff", "amount", "currency"),
     "billing_reference",
 )
+_SUMS: Final = ("DEBITS", "DEBITED", "REFUNDS", "REFUNDED", "NET")
 _PROGRESS_EVERY: Final = 1000
 
 
@@ -101,7 +105,7 @@ def _as_csv(statement: _Statement) -> str:
     writer.writerow(_LINES_HEAD)
     for line in statement.lines:
         what = (line.day, line.tariff or "", line.currency)
-        writer.writerow([statement.partner.name, *what, line.debits, _sum(line)])
+        writer.writerow([statement.partner.name, *what, *_sums(_Total.of(line), line.currency)])
     return text.getvalue()
 
 
@@ -118,7 +122,9 @@ def _write_items(file: TextIO, statement: _Statement, cur: Cursor, progress: Pro
         writer.writerow(
             [
                 partner.name,
+                "debit" if item.refund_id is None else "refund",
                 item.charge_id,
+                item.refund_id or "",
                 item.reference,
                 item.at.astimezone(UTC).isoformat(timespec="milliseconds"),
                 item.tariff or "",
@@ -135,24 +141,52 @@ def _write_items(file: TextIO, statement: _Statement, cur: Cursor, progress: Pro
 def _as_text(statement: _Statement) -> str:
     partner = statement.partner
     by_day = [
-        (line.day, line.tariff or "-", line.currency, line.debits, _sum(line))
+        (line.day, line.tariff or "-", line.currency, *_sums(_Total.of(line), line.currency))
         for line in statement.lines
     ]
     said = [
         f"Statement for {partner.name} ({partner.merchant})",
         f"{statement.first} to {statement.last}, days of {statement.zone}",
         "",
-        *table(("DAY", "TARIFF", "CURRENCY", "DEBITS", "DEBITED"), by_day),
+        *table(("DAY", "TARIFF", "CURRENCY", *_SUMS), by_day),
         "",
-        *table(("TARIFF", "CURRENCY", "DEBITS", "DEBITED"), _totals(statement.lines, _by_tariff)),
+        *table(("TARIFF", "CURRENCY", *_SUMS), _totals(statement.lines, _by_tariff)),
         "",
-        *table(("TOTAL", "DEBITS", "DEBITED"), _totals(statement.lines, _by_currency)),
+        *table(("TOTAL", *_SUMS), _totals(statement.lines, _by_currency)),
     ]
     return "".join(f"{line}\n" for line in said)
 
 
-def _sum(line: Line) -> str:
-    return sum_text(line.debited_minor, line.currency)
+@dataclass(frozen=True, slots=True)
+class _Total:
+    """Sums in minor units, of one line or of many of one currency."""
+
+    debits: int = 0
+    debited_minor: int = 0
+    refunds: int = 0
+    refunded_minor: int = 0
+
+    @classmethod
+    def of(cls, line: Line) -> "_Total":
+        return cls(line.debits, line.debited_minor, line.refunds, line.refunded_minor)
+
+    def __add__(self, other: "_Total") -> "_Total":
+        return _Total(
+            self.debits + other.debits,
+            self.debited_minor + other.debited_minor,
+            self.refunds + other.refunds,
+            self.refunded_minor + other.refunded_minor,
+        )
+
+
+def _sums(total: _Total, currency: str) -> tuple[object, ...]:
+    return (
+        total.debits,
+        sum_text(total.debited_minor, currency),
+        total.refunds,
+        sum_text(total.refunded_minor, currency),
+        sum_text(total.debited_minor - total.refunded_minor, currency),
+    )
 
 
 def _by_tariff(line: Line) -> tuple[str, ...]:
@@ -166,15 +200,10 @@ def _by_currency(line: Line) -> tuple[str, ...]:
 def _totals(
     lines: Iterable[Line], key: Callable[[Line], tuple[str, ...]]
 ) -> list[tuple[object, ...]]:
-    totals: dict[tuple[str, ...], list[int]] = {}
+    totals: dict[tuple[str, ...], _Total] = {}
     for line in lines:
-        total = totals.setdefault(key(line), [0, 0])
-        total[0] += line.debits
-        total[1] += line.debited_minor
-    return [
-        (*names, count, sum_text(minor, names[-1]))
-        for names, (count, minor) in sorted(totals.items())
-    ]
+        totals[key(line)] = totals.get(key(line), _Total()) + _Total.of(line)
+    return [(*names, *_sums(total, names[-1])) for names, total in sorted(totals.items())]
 
 
 def _as_json(statement: _Statement) -> dict[str, object]:
@@ -189,16 +218,19 @@ def _as_json(statement: _Statement) -> dict[str, object]:
                 "day": line.day,
                 "tariff": line.tariff,
                 "currency": line.currency,
-                "debits": line.debits,
-                "debited": _sum(line),
+                **_named(_sums(_Total.of(line), line.currency)),
             }
             for line in statement.lines
         ],
         "totals": [
-            {"currency": currency, "debits": count, "debited": amount}
-            for currency, count, amount in _totals(statement.lines, _by_currency)
+            {"currency": currency, **_named(sums)}
+            for currency, *sums in _totals(statement.lines, _by_currency)
         ],
     }
+
+
+def _named(sums: Iterable[object]) -> dict[str, object]:
+    return {name.lower(): value for name, value in zip(_SUMS, sums, strict=True)}
 
 
 # --- files
@@ -207,14 +239,14 @@ def _as_json(statement: _Statement) -> dict[str, object]:
 def _write_files(
     directory: Path, statement: _Statement, database: Database, progress: Progress
 ) -> None:
-    """The statement in both forms, and its debits; each file whole or not there."""
+    """The statement in both forms, and what it sums up; each file whole or not there."""
     stem = f"settlement_{statement.partner.name}_{statement.first}_{statement.last}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         _write(directory / f"{stem}.txt", lambda file: file.write(_as_text(statement)))
         _write(directory / f"{stem}.csv", lambda file: file.write(_as_csv(statement)))
         _write(
-            directory / f"{stem}_debits.csv",
+            directory / f"{stem}_items.csv",
             lambda file: database.run(
                 lambda cur: _write_items(file, statement, cur, progress),
             ),

@@ -44,34 +44,54 @@ class Line:
     currency: str
     debits: int
     debited_minor: int
+    refunds: int
+    refunded_minor: int
 
 
 # A productId that names no tariff may be anything, also a new one each time. A tariff registered
 # since does not change what was said of a charge before.
-_LINES = """
-    SELECT (o.decided_at AT TIME ZONE %(zone)s)::date AS day, t.name COLLATE "C" AS tariff,
-           c.currency COLLATE "C" AS currency, count(*), sum(c.amount_minor)::bigint
-      FROM outcome o
-      JOIN charge c ON c.charge_id = o.charge_id
-      LEFT JOIN tariff t ON t.partner_id = c.partner_id AND t.name = c.product_id
-                        AND t.created_at <= c.created_at
+_MONEY = """
+    SELECT c.charge_id, NULL::bigint AS refund_id, o.decided_at, c.reference, c.partner_id,
+           c.product_id, c.created_at, c.amount_minor, c.currency, o.billing_reference
+      FROM outcome o JOIN charge c ON c.charge_id = o.charge_id
      WHERE o.state = 'succeeded' AND o.decided_at >= %(begin)s AND o.decided_at < %(end)s
        AND c.partner_id = %(partner_id)s
+     UNION ALL
+    SELECT c.charge_id, o.refund_id, o.decided_at, r.reference, c.partner_id,
+           c.product_id, c.created_at, r.amount_minor, r.currency, o.billing_reference
+      FROM refund_outcome o
+      JOIN refund r ON r.charge_id = o.charge_id AND r.refund_id = o.refund_id
+      JOIN charge c ON c.charge_id = o.charge_id
+     WHERE o.state = 'succeeded' AND o.decided_at >= %(begin)s AND o.decided_at < %(end)s
+       AND c.partner_id = %(partner_id)s
+"""
+_TARIFF = """
+      LEFT JOIN tariff t ON t.partner_id = m.partner_id AND t.name = m.product_id
+                        AND t.created_at <= m.created_at
+"""
+_LINES = f"""
+    SELECT (m.decided_at AT TIME ZONE %(zone)s)::date, t.name COLLATE "C", m.currency COLLATE "C",
+           count(*) FILTER (WHERE m.refund_id IS NULL),
+           coalesce(sum(m.amount_minor) FILTER (WHERE m.refund_id IS NULL), 0)::bigint,
+           count(m.refund_id),
+           coalesce(sum(m.amount_minor) FILTER (WHERE m.refund_id IS NOT NULL), 0)::bigint
+      FROM ({_MONEY}) m {_TARIFF}
      GROUP BY 1, 2, 3 ORDER BY 1, 2 NULLS FIRST, 3
 """
 
 
 def lines(cur: Cursor, partner_id: int, covered: Span, *, zone: str) -> list[Line]:
-    """A partner's days and tariffs, in order."""
+    """A partner's days and tariffs, in order. A refund stands on its own day."""
     values = {"begin": covered.begin, "end": covered.end, "zone": zone, "partner_id": partner_id}
     return [Line(*row) for row in cur.execute(_LINES, values).fetchall()]
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One debit."""
+    """One debit, or one refund of one."""
 
     charge_id: int
+    refund_id: int | None
     at: datetime
     reference: str
     tariff: str | None
@@ -80,22 +100,20 @@ class Item:
     billing_reference: str | None
 
 
-_ITEMS = """
-    SELECT c.charge_id, o.decided_at, c.reference, t.name, c.amount_minor, c.currency,
-           o.billing_reference
-      FROM outcome o
-      JOIN charge c ON c.charge_id = o.charge_id
-      LEFT JOIN tariff t ON t.partner_id = c.partner_id AND t.name = c.product_id
-                        AND t.created_at <= c.created_at
-     WHERE o.state = 'succeeded' AND o.decided_at >= %(begin)s AND o.decided_at < %(end)s
-       AND c.partner_id = %(partner_id)s
-     ORDER BY o.charge_id
+_ITEMS = f"""
+    SELECT m.charge_id, m.refund_id, m.decided_at, m.reference, t.name, m.amount_minor, m.currency,
+           m.billing_reference
+      FROM ({_MONEY}) m {_TARIFF}
+     ORDER BY m.charge_id, m.refund_id NULLS FIRST
 """
 _PAGE = 5000
 
 
 def items(cur: Cursor, partner_id: int, covered: Span) -> Iterator[Item]:
-    """A partner's debits in the order of their ids, a page at a time; within the transaction."""
+    """A partner's debits and refunds in the order of their ids, a page at a time.
+
+    Within the transaction.
+    """
     with cur.connection.cursor(name="items") as paged:
         paged.itersize = _PAGE
         paged.execute(

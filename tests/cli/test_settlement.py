@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from ppcd.charge.money import Money
 from ppcd.charge.rules import State
 from ppcd.store import registers
 from ppcd.store.registers import TariffRow
 from tests.builders import Charge, Store, connections
 from tests.cli.test_commands import CONFIG, Run, a_runner
+from tests.store.test_refunds import a_new_refund, accept
 
 #: A month that is over for the tests' clock.
 MONTH = "2027-03"
@@ -50,6 +52,17 @@ def paid(store: Store, when: str, **changes: Any) -> Charge:
     return store.a_charge(State.SUCCEEDED, **changes)
 
 
+def a_refund(store: Store, charge: Charge, amount_minor: int, end: str = "succeeded") -> None:
+    """A refund that ends now."""
+    new = a_new_refund(store, charge, wanted=Money(amount_minor, "UAH"))
+    accept(store, new)
+    store.query("DELETE FROM refund_job WHERE refund_id = %s", new.refund_id)
+    store.query(
+        "INSERT INTO refund_outcome VALUES (%s, %s, %s, %s, 'R-1', business_now())",
+        *(charge.charge_id, new.refund_id, end, None if end == "succeeded" else "BILLING_REJECTED"),
+    )
+
+
 @pytest.fixture
 def march(store: Store) -> list[Charge]:
     """A month's debits, with neighbours on both sides that are not of it."""
@@ -67,6 +80,11 @@ def march(store: Store) -> list[Charge]:
         paid(store, "2027-03-31 23:59:50", currency="EUR"),
     ]
     store.a_charge(State.DENIED)
+    at(store, "2027-03-30 08:00")
+    a_refund(store, made[0], 1000)
+    at(store, "2027-04-01 00:00")
+    a_refund(store, made[0], 500)
+    a_refund(store, made[1], 500, "denied")
     paid(store, "2027-04-01 00:00:00", **gold)
     at(store, "2027-04-02 00:00:00")
     return made
@@ -78,11 +96,12 @@ def test_a_month_is_the_operators_days_and_nothing_else(
     code, out, err = run("settlement", store.partner, "--month", MONTH, "--csv")
     assert (code, err) == (0, "")
     assert out == (
-        "partner,day,tariff,currency,debits,debited\n"
-        f"{store.partner},2027-03-01,,UAH,1,0.99\n"
-        f"{store.partner},2027-03-01,gold-250,UAH,2,50.00\n"
-        f"{store.partner},2027-03-28,,UAH,1,25.00\n"
-        f"{store.partner},2027-03-31,,EUR,1,25.00\n"
+        "partner,day,tariff,currency,debits,debited,refunds,refunded,net\n"
+        f"{store.partner},2027-03-01,,UAH,1,0.99,0,0.00,0.99\n"
+        f"{store.partner},2027-03-01,gold-250,UAH,2,50.00,0,0.00,50.00\n"
+        f"{store.partner},2027-03-28,,UAH,1,25.00,0,0.00,25.00\n"
+        f"{store.partner},2027-03-30,gold-250,UAH,0,0.00,1,10.00,-10.00\n"
+        f"{store.partner},2027-03-31,,EUR,1,25.00,0,0.00,25.00\n"
     )
 
 
@@ -95,20 +114,21 @@ def test_people_read_days_tariffs_and_totals(run: Run, store: Store, march: list
 Statement for {store.partner} (Game Shop)
 2027-03-01 to 2027-03-31, days of Europe/Kyiv
 
-DAY         TARIFF    CURRENCY  DEBITS  DEBITED
-2027-03-01  -         UAH       1       0.99
-2027-03-01  gold-250  UAH       2       50.00
-2027-03-28  -         UAH       1       25.00
-2027-03-31  -         EUR       1       25.00
+DAY         TARIFF    CURRENCY  DEBITS  DEBITED  REFUNDS  REFUNDED  NET
+2027-03-01  -         UAH       1       0.99     0        0.00      0.99
+2027-03-01  gold-250  UAH       2       50.00    0        0.00      50.00
+2027-03-28  -         UAH       1       25.00    0        0.00      25.00
+2027-03-30  gold-250  UAH       0       0.00     1        10.00     -10.00
+2027-03-31  -         EUR       1       25.00    0        0.00      25.00
 
-TARIFF    CURRENCY  DEBITS  DEBITED
--         EUR       1       25.00
--         UAH       2       25.99
-gold-250  UAH       2       50.00
+TARIFF    CURRENCY  DEBITS  DEBITED  REFUNDS  REFUNDED  NET
+-         EUR       1       25.00    0        0.00      25.00
+-         UAH       2       25.99    0        0.00      25.99
+gold-250  UAH       2       50.00    1        10.00     40.00
 
-TOTAL  DEBITS  DEBITED
-EUR    1       25.00
-UAH    4       75.99
+TOTAL  DEBITS  DEBITED  REFUNDS  REFUNDED  NET
+EUR    1       25.00    0        0.00      25.00
+UAH    4       75.99    1        10.00     65.99
 """
     )
 
@@ -124,7 +144,7 @@ def test_files_are_the_same_bytes_whenever_they_are_written(
         stem = f"settlement_{store.partner}_2027-03-01_2027-03-31"
         assert out == f"{directory / stem}\n"
         files = {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
-        assert list(files) == [f"{stem}.csv", f"{stem}.txt", f"{stem}_debits.csv"]
+        assert list(files) == [f"{stem}.csv", f"{stem}.txt", f"{stem}_items.csv"]
         written.append(files)
         # What came later, also a tariff of a name that was free then, changes nothing.
         paid(store, "2027-05-01 00:00:00")
@@ -132,11 +152,17 @@ def test_files_are_the_same_bytes_whenever_they_are_written(
         if name == "first":
             store.run(registers.add_tariff, partner_id=store.partner_id, tariff=tariff)
     assert written[0] == written[1]
-    rows = list(csv.DictReader(written[0][f"{stem}_debits.csv"].decode().splitlines()))
+    rows = list(csv.DictReader(written[0][f"{stem}_items.csv"].decode().splitlines()))
+    refund = rows.pop(1)
     assert [int(row["charge"]) for row in rows] == [charge.charge_id for charge in march]
-    assert rows[0]["debited_at"].startswith("2027-02-28T22:00:00.")
+    assert {(row["what"], row["refund"]) for row in rows} == {("debit", "")}
+    assert rows[0]["at"].startswith("2027-02-28T22:00:00.")
     assert rows[0]["billing_reference"] == f"ref-{march[0].charge_id}"
     assert [row["amount"] for row in rows] == ["25.00", "25.00", "0.99", "25.00", "25.00"]
+    assert (refund["what"], refund["amount"], refund["charge"], refund["billing_reference"]) == (
+        *("refund", "10.00", str(march[0].charge_id), "R-1"),
+    )
+    assert refund["reference"].startswith("refund-")
 
 
 def test_every_partner_has_its_own(run: Run, store: Store, tmp_path: Path) -> None:
@@ -155,7 +181,12 @@ def test_a_period_that_is_not_over_is_said_to_be_so(run: Run, store: Store) -> N
     code, out, err = run("settlement", store.partner, *period, "--json")
     said = json.loads(out)
     assert (code, said["final"], "not over yet" in err) == (0, False, True)
-    assert said["totals"] == [{"currency": "UAH", "debits": 1, "debited": "25.00"}]
+    assert said["totals"] == [
+        {
+            **{"currency": "UAH", "debits": 1, "debited": "25.00"},
+            **{"refunds": 0, "refunded": "0.00", "net": "25.00"},
+        }
+    ]
     at(store, "2027-03-11 00:02")
     code, out, err = run("settlement", store.partner, *period, "--json")
     assert (json.loads(out)["final"], err) == (True, "")

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ppcd.billing.records import BadRow, Record, RecordsFile, Unreadable
 from ppcd.billing.records_settings import RecordsSettings
-from ppcd.charge.debit import Abilities, DenialReason
+from ppcd.charge.debit import DenialReason
 from ppcd.cli.database import Database
 from ppcd.cli.failure import USAGE, Failed
 from ppcd.cli.person import person
@@ -24,9 +24,10 @@ from ppcd.config import ConfigurationError, Settings
 from ppcd.config.document import Document, parse, read
 from ppcd.config.explain import explain
 from ppcd.flow.attempts import SEND_WITHIN_S
-from ppcd.store import reconciliation, resolutions
+from ppcd.store import reconciliation, refund_resolutions, resolutions
 from ppcd.store.debits import Next
 from ppcd.store.reconciliation import Difference, Differing
+from ppcd.store.reconciliation_refunds import compare_refunds
 from ppcd.store.resolutions import Resolution, Unresolved
 from ppcd.store.sql import Cursor
 
@@ -44,6 +45,8 @@ _SETTLED: Final = {
     Difference.DOUBT_TAKEN: Next.SUCCEEDED,
     Difference.DOUBT_REFUSED: Next.DENIED,
     Difference.DOUBT_ABSENT: Next.DENIED,
+    Difference.REFUND_DOUBT_TAKEN: Next.SUCCEEDED,
+    Difference.REFUND_DOUBT_REFUSED: Next.DENIED,
 }
 
 
@@ -123,6 +126,13 @@ class _Run:
             quiet_period_s=self._quiet_period_s(),
             slack_s=args.slack_s,
         )
+        compare_refunds(
+            cur,
+            span,
+            billing=list(self._billing),
+            slack_s=args.slack_s,
+            shows=self._mapping.refunds != "none",
+        )
         return Found(
             file=args.file,
             sha256=file.sha256,
@@ -149,7 +159,10 @@ class _Run:
 
     def settle(self, found: Found) -> Settled:
         """Each doubt that the file answers, and about which it says nothing else that is odd."""
-        kinds = [Difference.DOUBT_TAKEN, Difference.DOUBT_REFUSED]
+        kinds = [
+            *(Difference.DOUBT_TAKEN, Difference.DOUBT_REFUSED),
+            *(Difference.REFUND_DOUBT_TAKEN, Difference.REFUND_DOUBT_REFUSED),
+        ]
         if self._args.absent_denied:
             kinds.append(Difference.DOUBT_ABSENT)
         total = sum(found.totals.by_kind.get(kind, 0) for kind in kinds)
@@ -175,7 +188,7 @@ class _Run:
         where = f"line {one.line} of" if one.line is not None else "not in"
         denied = (
             DenialReason.BILLING_REJECTED
-            if one.what is Difference.DOUBT_REFUSED
+            if one.what in (Difference.DOUBT_REFUSED, Difference.REFUND_DOUBT_REFUSED)
             else DenialReason.BILLING_UNAVAILABLE
         )
         resolution = Resolution(
@@ -186,15 +199,20 @@ class _Run:
             reason=denied.value if end is Next.DENIED else None,
             reference=one.reference if end is Next.SUCCEEDED else None,
         )
-        return self._database.run(
-            resolutions.resolve, resolution, quiet_period_s=self._quiet_period_s()
-        )
+        quiet_s = self._quiet_period_s()
+        if one.refund_id is not None:
+            return self._database.run(
+                refund_resolutions.resolve, one.refund_id, resolution, quiet_period_s=quiet_s
+            )
+        return self._database.run(resolutions.resolve, resolution, quiet_period_s=quiet_s)
 
     def _quiet_period_s(self) -> float:
         """The longest of the systems whose file this is."""
         known = self._database.settings.billing
-        quiet = [known[n].abilities.quiet_period_s for n in self._billing if n in known]
-        return max(quiet, default=Abilities().quiet_period_s) + SEND_WITHIN_S
+        sections: list[Any] = [known[name] for name in self._billing]
+        sections += [refund for s in sections if (refund := getattr(s, "refund", None))]
+        quiet_s: list[float] = [section.abilities.quiet_period_s for section in sections]
+        return max(quiet_s) + SEND_WITHIN_S
 
 
 def _known_billing(settings: Settings, names: Sequence[str] | None) -> None:

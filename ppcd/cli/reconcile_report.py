@@ -28,9 +28,19 @@ _WORDS: Final = {
     Difference.DOUBT_TAKEN: "in doubt here; billing took the money",
     Difference.DOUBT_REFUSED: "in doubt here; billing refused",
     Difference.DOUBT_ABSENT: "in doubt here, and not in the file",
+    Difference.REFUND_ONLY_BILLING: "billing gave back what ppcd knows nothing of",
+    Difference.REFUND_ONLY_HERE: "given back by ppcd's records, and not in the file",
+    Difference.REFUND_TWICE: "given back more than once",
+    Difference.REFUND_AMOUNT: "another amount or currency given back",
+    Difference.REFUND_AFTER_END: "billing gave back, and the refund was denied here",
+    Difference.REFUND_STILL_OPEN: "billing gave back, and the refund is still being made here",
+    Difference.REFUND_REFUSED_THERE: "given back by ppcd's records, refused by billing's",
+    Difference.REFUND_DOUBT_TAKEN: "a refund in doubt here; billing gave back",
+    Difference.REFUND_DOUBT_REFUSED: "a refund in doubt here; billing refused",
 }
 _OUT_HEAD: Final = (
-    *("difference", "line", "charge", "key", "state", "amount_here", "currency_here"),
+    *("difference", "line", "charge", "refund", "key", "state"),
+    *("amount_here", "currency_here"),
     *("amount_billing", "currency_billing", "reference"),
 )
 
@@ -84,7 +94,7 @@ def show(found: Found, shown: Sequence[Differing], settled: Settled | None) -> N
         )
         print()
         print_table(
-            ("DIFFERENCE", "LINE", "CHARGE OR KEY", "STATE", "PPCD", "BILLING"),
+            ("DIFFERENCE", "LINE", "KEY", "STATE", "PPCD", "BILLING"),
             [
                 (
                     one.what.value,
@@ -175,6 +185,7 @@ def _out_row(one: Differing) -> tuple[object, ...]:
         one.what.value,
         one.line,
         one.charge_id,
+        one.refund_id,
         one.raw_key,
         one.state,
         None if one.here_minor is None else sum_text(one.here_minor, one.here_currency or ""),

@@ -9,7 +9,7 @@ from ppcd.sim.journal import read_journal
 
 HEAD: Final = ("at", "what", "key", "msisdn", "amount_minor", "currency", "reference", "reason")
 #: Of the journal's entries, those about money.
-_MONEY: Final = ("debited", "refused", "refunded")
+_MONEY: Final = ("debited", "refused", "refunded", "refund_refused")
 
 
 def export(journal: Path, output: TextIO) -> int:

@@ -33,6 +33,16 @@ class Difference(StrEnum):
     DOUBT_REFUSED = "doubt_refused"
     #: In doubt or in review here, and not in a file of that time.
     DOUBT_ABSENT = "doubt_absent"
+    # The same of refunds.
+    REFUND_ONLY_BILLING = "refund_only_billing"
+    REFUND_ONLY_HERE = "refund_only_here"
+    REFUND_TWICE = "refund_twice"
+    REFUND_AMOUNT = "refund_amount"
+    REFUND_AFTER_END = "refund_after_end"
+    REFUND_STILL_OPEN = "refund_still_open"
+    REFUND_REFUSED_THERE = "refund_refused_there"
+    REFUND_DOUBT_TAKEN = "refund_doubt_taken"
+    REFUND_DOUBT_REFUSED = "refund_doubt_refused"
 
 
 _STAGE = """
@@ -62,6 +72,10 @@ class Period:
     begin: datetime
     end: datetime
 
+
+_LONG_AGO: Final = datetime.fromisoformat("2025-02-01T00:00:00+00:00")
+#: In which nothing is missed.
+NEVER: Final = Period(_LONG_AGO, _LONG_AGO)
 
 _SPAN = "SELECT min(at), max(at) + interval '1 microsecond' FROM billed"
 _PERIOD = """
@@ -136,7 +150,8 @@ _DIFFERENCES = """
     CREATE TEMP TABLE difference AS
     SELECT row_number() OVER (ORDER BY found.line NULLS LAST, found.charge_id) AS number, found.*
       FROM (
-    SELECT w.what, b.line, b.key AS charge_id, b.key::text AS raw_key, h.state,
+    SELECT w.what, b.line, b.key AS charge_id, NULL::bigint AS refund_id,
+           b.key::text AS raw_key, h.state,
            h.amount_minor AS here_minor, h.currency AS here_currency,
            CASE WHEN b.least_minor = h.amount_minor THEN b.most_minor ELSE b.least_minor END
                AS there_minor,
@@ -159,11 +174,12 @@ _DIFFERENCES = """
            ) AS w(what, holds)
      WHERE w.holds
      UNION ALL
-    SELECT 'only_billing', line, NULL, raw_key, NULL, NULL, NULL, amount_minor, currency, reference
+    SELECT 'only_billing', line, NULL, NULL, raw_key, NULL, NULL, NULL, amount_minor, currency,
+           reference
       FROM billed WHERE key IS NULL AND debited AND NOT refund
      UNION ALL
     SELECT CASE WHEN h.in_doubt THEN 'doubt_absent' ELSE 'only_here' END,
-           NULL, h.charge_id, h.charge_id::text, h.state, h.amount_minor, h.currency,
+           NULL, h.charge_id, NULL, h.charge_id::text, h.state, h.amount_minor, h.currency,
            NULL, NULL, NULL
       FROM here h
      CROSS JOIN LATERAL (
@@ -196,10 +212,10 @@ def compare(
     after it. Without a period, what the file lacks is not looked for.
     """
     cur.execute(_AGGREGATE)
-    begin, end = (span.begin, span.end) if span is not None else (_NEVER, _NEVER)
+    covered = span or NEVER
     values = {
-        "begin": begin,
-        "end": end,
+        "begin": covered.begin,
+        "end": covered.end,
         "billing": list(billing),
         "quiet": timedelta(seconds=quiet_period_s),
         "slack": timedelta(seconds=slack_s),
@@ -208,9 +224,6 @@ def compare(
     cur.execute(_INDEX_HERE)
     cur.execute(_DIFFERENCES, values)
     cur.execute(_INDEX_DIFFERENCES)
-
-
-_NEVER: Final = datetime.fromisoformat("2025-02-01T00:00:00+00:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +264,8 @@ class Differing:
     what: Difference
     line: int | None
     charge_id: int | None
+    #: Of a difference about a refund.
+    refund_id: int | None
     raw_key: str
     state: str | None
     here_minor: int | None
@@ -261,8 +276,8 @@ class Differing:
 
 
 _LIST = """
-    SELECT number, what, line, charge_id, raw_key, state, here_minor, here_currency, there_minor,
-           there_currency, reference
+    SELECT number, what, line, charge_id, refund_id, raw_key, state, here_minor, here_currency,
+           there_minor, there_currency, reference
       FROM difference WHERE number > %s AND (%s OR what = ANY(%s::text[]))
      ORDER BY number LIMIT %s
 """
@@ -278,12 +293,13 @@ def differences(
 
 
 _CLEAR = """
-    SELECT d.number, d.what, d.line, d.charge_id, d.raw_key, d.state, d.here_minor,
+    SELECT d.number, d.what, d.line, d.charge_id, d.refund_id, d.raw_key, d.state, d.here_minor,
            d.here_currency, d.there_minor, d.there_currency, d.reference
       FROM difference d
      WHERE d.number > %s AND d.what = ANY(%s::text[])
        AND NOT EXISTS (SELECT FROM difference o
-                        WHERE o.charge_id = d.charge_id AND o.number <> d.number)
+                        WHERE o.charge_id = d.charge_id AND o.number <> d.number
+                          AND o.refund_id IS NOT DISTINCT FROM d.refund_id)
      ORDER BY d.number LIMIT %s
 """
 

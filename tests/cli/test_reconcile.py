@@ -25,6 +25,7 @@ from ppcd.sim.journal import Journal
 from tests.billing.adapter_contract import an_order
 from tests.builders import Charge, Store, connections
 from tests.cli.test_commands import Run, a_runner
+from tests.store.test_refunds import a_new_refund, accept
 
 CONF = Path(__file__).parents[2] / "conf" / "reconcile"
 #: The mapping of the files that these tests write.
@@ -207,6 +208,7 @@ def test_a_difference_says_where_and_how_much(books: Books) -> None:
         "difference": "amount",
         "line": 2,
         "charge": charge.charge_id,
+        "refund": None,
         "key": str(charge.charge_id),
         "state": "succeeded",
         "amount_here": "25.00",
@@ -369,13 +371,92 @@ def test_only_the_debits_of_the_files_own_system_are_missed(books: Books) -> Non
     assert books.compared("--billing", "main", exits=0)["counts"] == {}
 
 
-def test_refunds_are_counted_apart(books: Books) -> None:
+# --- refunds
+
+
+def a_refund(books: Books, state: str = "succeeded") -> int:
+    """A refund of 25 UAH that billing was asked for; its id."""
     charge = books.a_charge()
     books.row(charge.charge_id)
-    books.row(f"r-{charge.charge_id}", "-25.00")
+    new = a_new_refund(books.store, charge, billing="main")
+    accept(books.store, new)
+    books.store.query(
+        "INSERT INTO refund_attempt VALUES (%s, %s, 1, 'refund', 'main', 'a', business_now())",
+        *(charge.charge_id, new.refund_id),
+    )
+    if state == "in_doubt":
+        books.store.query(
+            "UPDATE refund_job SET attempts = 1, doubt_since = business_now(),"
+            " review_since = business_now() WHERE refund_id = %s",
+            new.refund_id,
+        )
+    elif state != "open":
+        books.store.query("DELETE FROM refund_job WHERE refund_id = %s", new.refund_id)
+        books.store.query(
+            "INSERT INTO refund_outcome VALUES (%s, %s, %s, %s, NULL, business_now())",
+            *(charge.charge_id, new.refund_id, state),
+            None if state == "succeeded" else "BILLING_REJECTED",
+        )
+    return new.refund_id
+
+
+def test_refunds_on_both_sides_do_not_differ(books: Books) -> None:
+    books.row(a_refund(books), "-25.00")
+    a_refund(books, "denied")
+    books.edges()
     found = books.compared(exits=0)
+    assert found["counts"] == {}
     assert found["refunds"] == [{"currency": "UAH", "count": 1, "amount": "25.00"}]
     assert "refunds  1 in the file, 25.00 UAH" in books.run()[1]
+
+
+@pytest.mark.parametrize(
+    ("state", "rows", "kind"),
+    [
+        (None, ["-25.00 OK"], "refund_only_billing"),
+        ("succeeded", [], "refund_only_here"),
+        ("succeeded", ["-25.00 OK", "-25.00 OK"], "refund_twice"),
+        ("succeeded", ["-24.00 OK"], "refund_amount"),
+        ("succeeded", ["-25.00 NO"], "refund_refused_there"),
+        ("denied", ["-25.00 OK"], "refund_after_end"),
+        ("open", ["-25.00 OK"], "refund_still_open"),
+        ("in_doubt", ["-25.00 OK"], "refund_doubt_taken"),
+        ("in_doubt", ["-25.00 NO"], "refund_doubt_refused"),
+    ],
+)
+def test_what_differs_about_refunds(
+    books: Books, state: str | None, rows: list[str], kind: str
+) -> None:
+    key = "X-1" if state is None else a_refund(books, state)
+    for row in rows:
+        amount, result = row.split()
+        books.row(key, amount, result)
+    books.edges()
+    assert books.compared(exits=1)["counts"] == {kind: 1}
+    books.store.ahead(70)
+    settles = kind.startswith("refund_doubt")
+    found = books.compared("--settle", exits=0 if settles else 1)
+    assert found["settled"]["done"] == settles
+    if settles:
+        [(end, person)] = books.store.query("SELECT state, person FROM refund_resolution")
+        assert end == ("succeeded" if kind == "refund_doubt_taken" else "denied")
+        assert person.startswith("reconcile billing.csv sha256:")
+
+
+def test_refunds_under_the_debits_key_are_only_counted(books: Books) -> None:
+    a_refund(books)
+    charge = books.a_charge()
+    books.row(charge.charge_id)
+    books.row(charge.charge_id, "-25.00")
+    books.edges()
+    found = books.compared(exits=0)
+    assert (found["counts"], found["refunds"][0]["count"]) == ({}, 1)
+
+
+def test_a_file_that_shows_no_refunds_misses_none(books: Books) -> None:
+    a_refund(books)
+    books.edges()
+    assert books.compared("--set", "refunds=none", exits=0)["counts"] == {}
 
 
 # --- what can't be read

@@ -6,23 +6,40 @@ where a wrong guess would cost a subscriber's or the operator's money.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic import model_validator as _model_validator
 
 from ppcd.billing.documents import Find
 from ppcd.billing.template import OrderField, RefundField, field_of
-from ppcd.charge.debit import Debited, DenialReason, Denied, NotFound, NotSent, Order, Unknown
+from ppcd.charge.debit import (
+    DebitAnswer,
+    Debited,
+    DenialReason,
+    Denied,
+    NotFound,
+    NotSent,
+    Order,
+    Reserved,
+    Unknown,
+)
 from ppcd.charge.refund import RefundAnswer, Refunded
+from ppcd.charge.reservation import ReleaseAnswer, Released, ReserveAnswer
 
 __all__ = [
+    "Answers",
     "RefundResultSettings",
+    "ReleaseResultSettings",
+    "ReserveResultSettings",
     "ResultSettings",
     "Results",
     "Section",
     "Settled",
+    "as_debit",
     "as_refund",
+    "as_release",
+    "as_reserve",
     "judge_answer",
 ]
 
@@ -42,7 +59,7 @@ CODE_LENGTH_MAX: Final = 64
 REFERENCE_LENGTH_MAX: Final = 128
 
 Member = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Settled = Debited | Denied | NotFound | NotSent | Unknown
+Settled = Debited | Reserved | Denied | NotFound | NotSent | Unknown
 
 
 class Section(BaseModel):
@@ -103,8 +120,8 @@ class Results(Section):
     @_model_validator(mode="after")
     def _each_value_has_one_meaning(self) -> Self:
         meanings: dict[str, str] = {}
-        for meaning in (self.done, "refused", "not_processed", "not_found"):
-            for value in getattr(self, meaning):
+        for meaning in (self.done, "reserved", "refused", "not_processed", "not_found"):
+            for value in getattr(self, meaning, ()):
                 other = meanings.setdefault(value, meaning)
                 if other != meaning:
                     raise ValueError(f"{value} can't mean both {other} and {meaning}")
@@ -117,6 +134,11 @@ class ResultSettings(Results):
     done = "debited"
     debited: tuple[str, ...] = Field(
         default=("debited",), description="Values of `result` that mean: the money was taken."
+    )
+    reserved: tuple[str, ...] = Field(
+        default=("reserved",),
+        description="Values of `result` in the answer to a query that mean: the money is held, and "
+        "was not taken.",
     )
     echoes: dict[Member, OrderField] = Field(
         default_factory=dict,
@@ -140,9 +162,41 @@ class RefundResultSettings(Results):
     )
 
 
-def judge_answer(
-    settings: ResultSettings | RefundResultSettings, order: Order, find: Find
-) -> Settled:
+class ReserveResultSettings(Results):
+    """Which answers to a reserve mean what."""
+
+    done = "reserved"
+    reserved: tuple[str, ...] = Field(
+        default=("reserved",), description="Values of `result` that mean: the money is held."
+    )
+    echoes: dict[Member, OrderField] = Field(
+        default_factory=dict,
+        description="Members that repeat what we asked for; one that differs makes the answer "
+        "unknown.",
+    )
+
+
+class ReleaseResultSettings(Results):
+    """Which answers to a release mean what; «not found» means that nothing is held."""
+
+    done = "released"
+    released: tuple[str, ...] = Field(
+        default=("released",),
+        description="Values of `result` that mean: nothing is held any more.",
+    )
+    echoes: dict[Member, OrderField] = Field(
+        default_factory=dict,
+        description="Members that repeat what we asked for; one that differs makes the answer "
+        "unknown.",
+    )
+
+
+Answers: TypeAlias = (
+    ResultSettings | RefundResultSettings | ReserveResultSettings | ReleaseResultSettings
+)
+
+
+def judge_answer(settings: Answers, order: Order, find: Find) -> Settled:
     """What an answer says about the money; Unknown unless the settings say otherwise."""
     result = find(settings.result)
     if result is None:
@@ -154,6 +208,8 @@ def judge_answer(
     if result in getattr(settings, settings.done):
         reference = None if settings.reference is None else find(settings.reference)
         return Debited(reference and reference[:REFERENCE_LENGTH_MAX])
+    if isinstance(settings, ResultSettings) and result in settings.reserved:
+        return Reserved(None if settings.reference is None else find(settings.reference))
     if result in settings.refused:
         code = (None if settings.reason is None else find(settings.reason)) or result
         reason = settings.reasons.get(code, settings.other_reasons)
@@ -164,6 +220,33 @@ def judge_answer(
     return NotFound() if result in settings.not_found else Unknown(said)
 
 
-def as_refund(settled: Debited | Denied | NotSent | Unknown) -> RefundAnswer:
+def as_debit(settled: Settled) -> DebitAnswer:
+    """The same, said of a debit or a capture: other answers have no place there."""
+    if isinstance(settled, NotFound | Reserved):
+        return Unknown(f"{type(settled).__name__} is no answer to a debit")
+    return settled
+
+
+def as_refund(settled: DebitAnswer | Reserved) -> RefundAnswer:
     """The same, said of a refund: what was done is the giving back."""
+    if isinstance(settled, Reserved):
+        return Unknown("Reserved is no answer to a refund")
     return Refunded(settled.reference) if isinstance(settled, Debited) else settled
+
+
+def as_reserve(settled: Settled) -> ReserveAnswer:
+    """The same, said of a reserve: what was done is the holding."""
+    if isinstance(settled, Debited):
+        return Reserved(settled.reference)
+    if isinstance(settled, NotFound):
+        return Unknown("NotFound is no answer to a reserve")
+    return settled
+
+
+def as_release(settled: Settled) -> ReleaseAnswer:
+    """The same, said of a release: who knows of nothing to let go of holds nothing."""
+    if isinstance(settled, Debited | NotFound):
+        return Released()
+    if isinstance(settled, Reserved):
+        return Unknown("Reserved is no answer to a release")
+    return settled

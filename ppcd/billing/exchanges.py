@@ -28,6 +28,7 @@ from ppcd.billing.template import (
 
 __all__ = [
     "AnswerSettings",
+    "HttpAnswer",
     "QuerySettings",
     "RefundAnswerSettings",
     "RefundQuerySettings",
@@ -48,7 +49,7 @@ Status = Annotated[int, Field(ge=100, le=599)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
-class _HttpAnswer(Section):
+class HttpAnswer(Section):
     """What every answer over HTTP has. Values are found by a path in it and compared as text; what
     is not there, or is there twice, is not found."""
 
@@ -81,11 +82,11 @@ class _HttpAnswer(Section):
         return self
 
 
-class AnswerSettings(_HttpAnswer, ResultSettings):
+class AnswerSettings(HttpAnswer, ResultSettings):
     """Which answers to a debit mean what."""
 
 
-class RefundAnswerSettings(_HttpAnswer, RefundResultSettings):
+class RefundAnswerSettings(HttpAnswer, RefundResultSettings):
     """Which answers to a refund mean what."""
 
 

@@ -11,21 +11,21 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from ppcd.billing import wire
-from ppcd.billing.answers import Settled, as_refund
+from ppcd.billing.answers import Settled, as_debit, as_refund, as_release, as_reserve
 from ppcd.billing.settings import HttpBillingSettings
 from ppcd.billing.template import texts_of
-from ppcd.billing.unable import CannotReserve
 from ppcd.charge.debit import (
     Abilities,
-    Debited,
+    DebitAnswer,
     DebitOrder,
-    Denied,
     NotFound,
     NotSent,
     Order,
+    QueryAnswer,
     Unknown,
 )
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
+from ppcd.charge.reservation import ReleaseAnswer, ReserveAnswer
 from ppcd.http import client as http
 
 RETRY_AFTER_MAX_S: Final = 3600.0
@@ -50,7 +50,7 @@ class _Client(Protocol):
     async def close(self) -> None: ...
 
 
-class HttpBilling(CannotReserve):
+class HttpBilling:
     """Debits, gives back and asks about both over HTTP; fulfils flow's adapter protocol.
 
     `credentials` is the value of the Authorization header, `password` what stands in templates;
@@ -76,7 +76,10 @@ class HttpBilling(CannotReserve):
         self.refund_abilities: Final = (
             Abilities() if refund is None else refund.abilities.abilities()
         )
-        self._refund = wire.refund_call(settings)
+        self._refund = wire.call_of(settings, refund)
+        self._reserve = wire.call_of(settings, settings.reserve)
+        self._capture = wire.call_of(settings, settings.capture)
+        self._release = wire.call_of(settings, settings.release)
         self._refund_query = wire.refund_query_call(settings)
         self._client = client
         self._now = now
@@ -85,16 +88,24 @@ class HttpBilling(CannotReserve):
             [] if credentials is None else [(b"Authorization", credentials.encode("latin-1"))]
         )
 
-    async def debit(
-        self, order: DebitOrder, *, may_send: Callable[[], bool]
-    ) -> Debited | Denied | NotSent | Unknown:
+    async def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
         """Asks for the money once; `may_send` is asked in the turn that writes the first byte."""
-        settled = await self._settled(self._debit, order, may_send=may_send)
-        if isinstance(settled, NotFound):
-            return Unknown("the answer to a debit says that the debit is not known")
-        return settled
+        return as_debit(await self._settled(self._debit, order, may_send=may_send))
 
-    async def query(self, order: DebitOrder) -> Debited | Denied | NotFound | NotSent | Unknown:
+    async def reserve(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReserveAnswer:
+        """Asks to hold the money."""
+        return as_reserve(await self._settled(self._reserve, order, may_send=may_send))
+
+    async def capture(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
+        """Asks to take what is held."""
+        return as_debit(await self._settled(self._capture, order, may_send=may_send))
+
+    async def release(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReleaseAnswer:
+        """Asks to let go of what is held."""
+        settled = await self._settled(self._release, order, may_send=may_send, may_be_absent=True)
+        return as_release(settled)
+
+    async def query(self, order: DebitOrder) -> QueryAnswer:
         """Asks what became of the order's key; NotFound is billing's word, not a verdict."""
         return await self._asked_about(self._query, order)
 
@@ -116,11 +127,21 @@ class HttpBilling(CannotReserve):
         await self._client.close()
 
     async def _settled(
-        self, call: wire.Call, order: Order, *, may_send: Callable[[], bool]
+        self,
+        call: wire.Call | None,
+        order: Order,
+        *,
+        may_send: Callable[[], bool],
+        may_be_absent: bool = False,
     ) -> Settled:
+        """`may_be_absent`: statuses of a query count that say that the key is not known."""
+        if call is None:
+            return NotSent("this billing can't be asked for that: it is not configured")
         answer = await self._ask(call, order, may_send=may_send)
         if not isinstance(answer, http.Answer):
             return answer
+        if may_be_absent and answer.status in call.answer.not_found_statuses:
+            return NotFound()
         return wire.read_answer(call.answer, order, answer.status, answer.body)
 
     async def _asked_about(self, call: wire.Call | None, order: Order) -> Settled:

@@ -21,6 +21,11 @@ from ppcd.billing.exchanges import (
 )
 from ppcd.billing.pace_settings import PaceSettings
 from ppcd.billing.refund_settings import HttpRefundSettings
+from ppcd.billing.reserve_settings import (
+    HttpCaptureSettings,
+    HttpReleaseSettings,
+    HttpReserveSettings,
+)
 from ppcd.billing.template import OrderField
 from ppcd.charge.debit import Abilities
 
@@ -179,6 +184,16 @@ class HttpBillingSettings(RequestSettings):
     refund: HttpRefundSettings | None = Field(
         default=None, description="How money is given back; with `abilities.reversible`."
     )
+    reserve: HttpReserveSettings | None = Field(
+        default=None,
+        description="How money is held for payments in two steps; with `abilities.reserving`.",
+    )
+    capture: HttpCaptureSettings | None = Field(
+        default=None, description="How what is held is taken; with `abilities.reserving`."
+    )
+    release: HttpReleaseSettings | None = Field(
+        default=None, description="How what is held is let go; with `abilities.reserving`."
+    )
     pace: PaceSettings = Field(
         default=PaceSettings(), description="How fast it is asked, and when it is left alone."
     )
@@ -204,8 +219,9 @@ class HttpBillingSettings(RequestSettings):
             raise ValueError("give query or query_url, not both")
         if self.abilities.queryable and self.query is None and self.query_url is None:
             raise ValueError("abilities.queryable needs a query_url or query")
-        if self.abilities.reserving:
-            raise ValueError("this kind can't reserve")
+        steps = (self.reserve, self.capture, self.release)
+        if any(self.abilities.reserving == (step is None) for step in steps):
+            raise ValueError("abilities.reserving and reserve, capture, release belong together")
         if self.abilities.reversible != (self.refund is not None):
             raise ValueError("abilities.reversible and refund belong together")
         check_key(self, url=self.url, headers=self.headers, body=self.body)
@@ -219,7 +235,10 @@ class HttpBillingSettings(RequestSettings):
         if (self.certificate_file is None) != (self.key_file is None):
             raise ValueError("certificate_file and key_file belong together")
         refund = self.refund
-        more = (self.query, refund, refund and refund.query)
+        more = (
+            *(self.query, refund, refund and refund.query),
+            *(self.reserve, self.capture, self.release),
+        )
         urls = [self.url, self.query_url or self.url, *(part.url for part in more if part)]
         if (self.ca_file or self.key_file) and not all(u.startswith("https:") for u in urls):
             raise ValueError("ca_file and certificate_file need https URLs")

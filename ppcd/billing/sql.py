@@ -12,26 +12,34 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ppcd.billing.answers import (
+    Answers,
     RefundResultSettings,
-    ResultSettings,
     Settled,
+    as_debit,
     as_refund,
+    as_release,
+    as_reserve,
     judge_answer,
+)
+from ppcd.billing.reserve_settings import (
+    SqlCaptureSettings,
+    SqlReleaseSettings,
+    SqlReserveSettings,
 )
 from ppcd.billing.sql_settings import SqlBillingSettings
 from ppcd.billing.template import FIELDS, REFUND_FIELDS, field_of, statement_with_parameters
-from ppcd.billing.unable import CannotReserve
 from ppcd.charge.debit import (
     Abilities,
-    Debited,
+    DebitAnswer,
     DebitOrder,
-    Denied,
     NotFound,
     NotSent,
     Order,
+    QueryAnswer,
     Unknown,
 )
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
+from ppcd.charge.reservation import ReleaseAnswer, ReserveAnswer
 from ppcd.store.lanes import (
     Cursor,
     Lanes,
@@ -77,7 +85,7 @@ def lanes_for(settings: SqlBillingSettings, dsn: str, *, reactor: Any) -> Lanes:
     )
 
 
-class SqlBilling(CannotReserve):
+class SqlBilling:
     """Debits, gives back and asks about both with the operator's statements; fulfils flow's
     protocol."""
 
@@ -95,6 +103,9 @@ class SqlBilling(CannotReserve):
         self._answer = settings.answer
         self._debit = statement_with_parameters(settings.debit)
         self._query = settings.query and statement_with_parameters(settings.query)
+        self._reserve = _act(settings.reserve)
+        self._capture = _act(settings.capture)
+        self._release = _act(settings.release)
         refund = settings.refund
         self.refund_abilities: Final = (
             Abilities() if refund is None else refund.abilities.abilities()
@@ -106,16 +117,23 @@ class SqlBilling(CannotReserve):
         self._lanes = lanes
         self._close = close
 
-    async def debit(
-        self, order: DebitOrder, *, may_send: Callable[[], bool]
-    ) -> Debited | Denied | NotSent | Unknown:
+    async def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
         """Asks for the money once; `may_send` is asked in the turn that sends the statement."""
-        settled = await self._settled(self._debit, self._answer, order, may_send)
-        if isinstance(settled, NotFound):
-            return Unknown("the answer to a debit says that the debit is not known")
-        return settled
+        return as_debit(await self._settled(self._debit, self._answer, order, may_send))
 
-    async def query(self, order: DebitOrder) -> Debited | Denied | NotFound | NotSent | Unknown:
+    async def reserve(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReserveAnswer:
+        """Asks to hold the money."""
+        return as_reserve(await self._done(self._reserve, order, may_send))
+
+    async def capture(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
+        """Asks to take what is held."""
+        return as_debit(await self._done(self._capture, order, may_send))
+
+    async def release(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReleaseAnswer:
+        """Asks to let go of what is held."""
+        return as_release(await self._done(self._release, order, may_send))
+
+    async def query(self, order: DebitOrder) -> QueryAnswer:
         """Asks what became of the order's key; NotFound is billing's word, not a verdict."""
         return await self._asked_about(self._query, self._answer, order)
 
@@ -133,10 +151,17 @@ class SqlBilling(CannotReserve):
         settled = await self._asked_about(self._refund_query, self._refund_answer, order)
         return settled if isinstance(settled, NotFound) else as_refund(settled)
 
+    async def _done(
+        self, act: tuple[str, Answers] | None, order: DebitOrder, may_send: Callable[[], bool]
+    ) -> Settled:
+        if act is None:
+            return NotSent("this billing can't be asked for that: it is not configured")
+        return await self._settled(*act, order, may_send)
+
     async def _settled(
         self,
         statement: str,
-        answer: ResultSettings | RefundResultSettings,
+        answer: Answers,
         order: Order,
         may_send: Callable[[], bool],
     ) -> Settled:
@@ -155,7 +180,7 @@ class SqlBilling(CannotReserve):
     async def _asked_about(
         self,
         statement: str | None,
-        answer: ResultSettings | RefundResultSettings,
+        answer: Answers,
         order: Order,
     ) -> Settled:
         if statement is None:
@@ -172,6 +197,15 @@ class SqlBilling(CannotReserve):
 
     async def close(self) -> None:
         await self._close()
+
+
+def _act(
+    settings: SqlReserveSettings | SqlCaptureSettings | SqlReleaseSettings | None,
+) -> tuple[str, Answers] | None:
+    """A statement, and what its rows mean."""
+    if settings is None:
+        return None
+    return statement_with_parameters(settings.statement), settings.answer
 
 
 def _values(order: Order) -> dict[str, str | int]:

@@ -11,6 +11,7 @@ from pydantic import model_validator as _model_validator
 from ppcd.billing.answers import ResultSettings, Section
 from ppcd.billing.pace_settings import PaceSettings
 from ppcd.billing.refund_settings import SqlRefundSettings
+from ppcd.billing.reserve_settings import SqlCaptureSettings, SqlReleaseSettings, SqlReserveSettings
 from ppcd.billing.settings import AbilitiesSettings
 from ppcd.billing.template import check_statement
 
@@ -74,6 +75,16 @@ class SqlBillingSettings(Section):
     refund: SqlRefundSettings | None = Field(
         default=None, description="How money is given back; with `abilities.reversible`."
     )
+    reserve: SqlReserveSettings | None = Field(
+        default=None,
+        description="How money is held for payments in two steps; with `abilities.reserving`.",
+    )
+    capture: SqlCaptureSettings | None = Field(
+        default=None, description="How what is held is taken; with `abilities.reserving`."
+    )
+    release: SqlReleaseSettings | None = Field(
+        default=None, description="How what is held is let go; with `abilities.reserving`."
+    )
     pace: PaceSettings = Field(
         default=PaceSettings(), description="How fast it is asked, and when it is left alone."
     )
@@ -102,8 +113,9 @@ class SqlBillingSettings(Section):
         promised = self.abilities
         if promised.queryable and self.query is None:
             raise ValueError("abilities.queryable needs a query")
-        if promised.reserving:
-            raise ValueError("this kind can't reserve")
+        steps = (self.reserve, self.capture, self.release)
+        if any(promised.reserving == (step is None) for step in steps):
+            raise ValueError("abilities.reserving and reserve, capture, release belong together")
         if promised.reversible != (self.refund is not None):
             raise ValueError("abilities.reversible and refund belong together")
         if self.password_file and self.password_credential:

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape as _xml_entities
 
-from ppcd.charge.debit import Order
+from ppcd.charge.debit import DebitOrder, Order
 from ppcd.charge.money import to_decimal_text
 from ppcd.charge.refund import RefundOrder
 
@@ -37,9 +37,18 @@ __all__ = [
     "url_text",
 ]
 
-#: What of an order can stand in a request; `amount` is a decimal text, `phone` has its plus.
+#: What of an order can stand in a request; `amount` is a decimal text, `phone` has its plus,
+#: `reservation` is billing's own reference of what a capture or release is about, else empty.
 OrderField = Literal[
-    "key", "msisdn", "phone", "amount_minor", "amount", "currency", "description", "merchant"
+    "key",
+    "msisdn",
+    "phone",
+    "amount_minor",
+    "amount",
+    "currency",
+    "description",
+    "merchant",
+    "reservation",
 ]
 FIELDS: Final = frozenset(OrderField.__args__)  # type: ignore[attr-defined]
 #: And of a refund: the debit that it gives back, by our key and by billing's own reference.
@@ -80,6 +89,9 @@ _READERS: Final[Mapping[str, Callable[[Order], str | int]]] = MappingProxyType(
         "currency": lambda order: order.money.currency,
         "description": lambda order: order.description,
         "merchant": lambda order: order.merchant,
+        "reservation": lambda order: (
+            (order.reservation or "") if isinstance(order, DebitOrder) else ""
+        ),
     }
 )
 _REFUND_READERS: Final[Mapping[str, Callable[[RefundOrder], str]]] = MappingProxyType(

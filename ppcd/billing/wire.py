@@ -9,11 +9,19 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, TypedDict
+from typing import Final, TypeAlias, TypedDict
 
 from ppcd.billing.answers import Settled, judge_answer
 from ppcd.billing.documents import Format, Unreadable, read_document
 from ppcd.billing.exchanges import AnswerSettings, RefundAnswerSettings, RequestSettings
+from ppcd.billing.refund_settings import HttpRefundSettings
+from ppcd.billing.reserve_settings import (
+    HttpCaptureSettings,
+    HttpReleaseSettings,
+    HttpReserveSettings,
+    ReleaseAnswerSettings,
+    ReserveAnswerSettings,
+)
 from ppcd.billing.settings import HttpBillingSettings
 from ppcd.billing.template import (
     Encoding,
@@ -27,12 +35,16 @@ from ppcd.charge.debit import Order, Unknown
 
 __all__ = [
     "Call",
+    "call_of",
     "debit_call",
     "query_call",
     "read_answer",
-    "refund_call",
     "refund_query_call",
 ]
+
+HttpAnswers: TypeAlias = (
+    AnswerSettings | RefundAnswerSettings | ReserveAnswerSettings | ReleaseAnswerSettings
+)
 
 CONTENT_TYPES: Final[Mapping[Encoding, str]] = MappingProxyType(
     {
@@ -60,7 +72,7 @@ class Call:
     headers: Mapping[str, str]
     write_body: Callable[[Order, Values], bytes]
     content_type: str
-    answer: AnswerSettings | RefundAnswerSettings
+    answer: HttpAnswers
 
     def url_for(self, values: Values) -> str:
         return url_text(self.url, values)
@@ -111,17 +123,23 @@ def query_call(settings: HttpBillingSettings) -> Call | None:
     )
 
 
-def refund_call(settings: HttpBillingSettings) -> Call | None:
-    """How this billing is asked to give money back; None when it can't be."""
-    refund = settings.refund
-    if refund is None:
+def call_of(
+    settings: HttpBillingSettings,
+    act: HttpRefundSettings
+    | HttpReserveSettings
+    | HttpCaptureSettings
+    | HttpReleaseSettings
+    | None,
+) -> Call | None:
+    """How this billing is asked for something else than a debit; None when it can't be."""
+    if act is None:
         return None
     return Call(
-        method=refund.method.encode(),
-        url=refund.url,
-        headers=settings.headers if refund.headers is None else refund.headers,
-        answer=refund.answer,
-        **_written(refund, refund.body),
+        method=act.method.encode(),
+        url=act.url,
+        headers=settings.headers if act.headers is None else act.headers,
+        answer=act.answer,
+        **_written(act, act.body),
     )
 
 
@@ -180,9 +198,7 @@ def _nothing(order: Order, values: Values) -> bytes:
     return b""
 
 
-def read_answer(
-    settings: AnswerSettings | RefundAnswerSettings, order: Order, status: int, body: bytes
-) -> Settled:
+def read_answer(settings: HttpAnswers, order: Order, status: int, body: bytes) -> Settled:
     """What the answer says about the money; Unknown unless the settings say otherwise."""
     if status not in settings.statuses:
         return Unknown(f"status {status}")

@@ -5,13 +5,16 @@ reserve that nobody can clear up is let go; a release is repeated until it is an
 know who asks, and when "now" is.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, assert_never
 
 from ppcd.charge.debit import (
     HORIZON_S,
     Abilities,
+    DenialReason,
     Denied,
     Doubt,
     NextStep,
@@ -38,6 +41,17 @@ class Decision(StrEnum):
     CONFIRMED = "confirmed"
     CANCELLED = "cancelled"
     LAPSED = "lapsed"  #: nobody decided in time
+
+
+#: What a partner reads about a reservation that was let go.
+RELEASE_REASONS: Final[Mapping[Decision, DenialReason]] = MappingProxyType(
+    {
+        Decision.CANCELLED: DenialReason.CANCELLED_BY_MERCHANT,
+        Decision.LAPSED: DenialReason.CONFIRMATION_TIMEOUT,
+        # Confirmed, and billing could not be reached in time to capture.
+        Decision.CONFIRMED: DenialReason.BILLING_UNAVAILABLE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,8 @@ def resolve(args: argparse.Namespace) -> int:
     if isinstance(done, Unresolved):
         said = _OBSTACLES[done.obstacle]
         raise Failed(said.format(charge=args.id, left=math.ceil(done.left_s)))
-    print(f"charge {args.id} has {'succeeded' if succeeded else 'been denied'}; recorded as the")
+    said = {"succeeded": "succeeded", "cancelled": "been let go"}.get(done.state, "been denied")
+    print(f"charge {args.id} has {said}; recorded as the")
     print(f"decision of {resolution.person}")
     return 0
 

@@ -4,10 +4,9 @@ Owns the way from an answer to what is recorded and done next. What an answer pr
 done about a doubt are the domain's; how it is stored is `store.debits`'.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from twisted.logger import Logger
 
@@ -24,6 +23,7 @@ from ppcd.charge.debit import (
     judge,
 )
 from ppcd.charge.reservation import (
+    RELEASE_REASONS,
     Act,
     Decision,
     Released,
@@ -44,16 +44,6 @@ from ppcd.store.rows import DebitJob
 log = Logger(namespace="ppcd.flow.debit")
 
 Answer: TypeAlias = QueryAnswer | Released
-
-#: What a partner reads about a reservation that was let go.
-RELEASE_REASONS: Final[Mapping[str | None, DenialReason]] = MappingProxyType(
-    {
-        Decision.CANCELLED: DenialReason.CANCELLED_BY_MERCHANT,
-        Decision.LAPSED: DenialReason.CONFIRMATION_TIMEOUT,
-        # Confirmed, and billing could not be reached in time to capture.
-        Decision.CONFIRMED: DenialReason.BILLING_UNAVAILABLE,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +93,8 @@ class Weighing:
                 reference, lapse_s = _reference(answer), self._lapse_s()
                 return result.then(Next.RESERVED, reference=reference, lapse_s=lapse_s)
             case Event.RELEASED if begun.act == Act.RELEASE:
-                reason = RELEASE_REASONS[begun.decision]
+                assert begun.decision is not None, "only a decision releases"
+                reason = RELEASE_REASONS[Decision(begun.decision)]
                 return result.then(Next.CANCELLED, reason=reason.value)
             case Event.RELEASED | Event.NOT_FOUND:
                 # Nothing was debited, and it is too late to begin again for somebody who left.

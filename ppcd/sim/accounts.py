@@ -87,6 +87,21 @@ class Refund(Order):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve(Order):
+    """What the caller wants held, under the key of the debit that may follow."""
+
+    @classmethod
+    def of(cls, order: Order) -> Reserve:
+        """What an order asks for, held only."""
+        return cls(
+            key=order.key,
+            msisdn=order.msisdn,
+            amount_minor=order.amount_minor,
+            currency=order.currency,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """What became of an order: debited or refunded with a reference, or refused with a reason."""
 
@@ -148,6 +163,8 @@ class Accounts:
         self._mode_of = mode_of
         self._accounts: dict[str, Account] = {}
         self._records: dict[str, Record] = {}
+        #: What is held now, by key.
+        self._held: dict[str, Record] = {}
         self._references = 0
 
     def account(self, msisdn: str) -> Account:
@@ -194,9 +211,38 @@ class Accounts:
             reference = f"SR{self._references + 1:09d}"
             at = self._journal.write("refunded", **order.asdict(), reference=reference)
             return self._credit(order, reference, at)
+        if isinstance(order, Reserve):
+            reference = f"SH{self._references + 1:09d}"
+            at = self._journal.write("reserved", **order.asdict(), reference=reference)
+            return self._hold(order, reference, at)
         reference = f"SB{self._references + 1:09d}"
         at = self._journal.write("debited", **order.asdict(), reference=reference)
         return self._debit(order, reference, at)
+
+    def capture(self, order: Order) -> Record | None:
+        """Takes what is held under the key, once; None when nothing is held there, or ever was.
+
+        A refusal lets go of it.
+        """
+        known = self._held.get(order.key)
+        if known is None:
+            before = self._records.get(order.key)
+            return before if before and before.result in ("debited", "refused") else None
+        reason = REFUSING.get(self.account(order.msisdn).mode)
+        if reason is None:
+            at = self._journal.write("debited", **order.asdict(), reference=known.reference)
+            return self._debit(order, known.reference or "", at)
+        self.release(order.key)
+        at = self._journal.write("refused", **order.asdict(), reason=reason)
+        return self._keep(order, reason, at)
+
+    def release(self, key: str) -> Record | None:
+        """Lets go of what is held under the key; None when nothing is."""
+        held = self._held.get(key)
+        if held is None:
+            return None
+        self._journal.write("released", key=key, msisdn=held.order.msisdn)
+        return self._let_go(key)
 
     def replay(self, entries: Iterable[dict[str, Any]]) -> None:
         """Brings back the state that the journal of an earlier run tells of."""
@@ -211,6 +257,10 @@ class Accounts:
                     )
                 case "debited":
                     self._debit(_order(entry), entry["reference"], entry["at"])
+                case "reserved":
+                    self._hold(Reserve.of(_order(entry)), entry["reference"], entry["at"])
+                case "released":
+                    self._let_go(entry["key"])
                 case "refunded":
                     self._credit(_refund(entry), entry["reference"], entry["at"])
                 case "refused":
@@ -226,7 +276,12 @@ class Accounts:
             return REFUSING[account.mode]
         if order.currency != account.currency:
             return "currency"
-        if order.amount_minor > account.balance_minor:
+        held_minor = sum(
+            record.order.amount_minor
+            for record in self._held.values()
+            if record.order.msisdn == order.msisdn
+        )
+        if order.amount_minor > account.balance_minor - held_minor:
             return "insufficient"
         return None
 
@@ -259,11 +314,24 @@ class Accounts:
         record = Record(order=order, result="debited", reference=reference, reason=None, at=at)
         account.debits.append(record)
         self._references += 1
+        self._held.pop(order.key, None)
         self._accounts[order.msisdn] = replace(
             account, balance_minor=account.balance_minor - order.amount_minor
         )
         self._records[order.key] = record
         return record
+
+    def _hold(self, order: Order, reference: str, at: str) -> Record:
+        record = Record(order=order, result="reserved", reference=reference, reason=None, at=at)
+        self._references += 1
+        self._records[order.key] = self._held[order.key] = record
+        return record
+
+    def _let_go(self, key: str) -> Record:
+        held = self._held.pop(key)
+        # Whatever comes late under this key reserves nothing any more.
+        self._records[key] = released = replace(held, result="released", reference=None)
+        return released
 
     def _credit(self, refund: Refund, reference: str, at: str) -> Record:
         account = self.account(refund.msisdn)

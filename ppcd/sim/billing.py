@@ -10,12 +10,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from ppcd.sim.accounts import Account, Accounts, Conflict, Mode, Order, Record, Refund, well_behaved
+from ppcd.sim.accounts import (
+    Account,
+    Accounts,
+    Conflict,
+    Mode,
+    Order,
+    Record,
+    Refund,
+    Reserve,
+    well_behaved,
+)
 from ppcd.sim.journal import Journal, read_journal, utc_now
 from ppcd.sim.web import (
     Answer,
@@ -30,6 +40,9 @@ from ppcd.sim.web import (
     Server,
     json_response,
 )
+
+#: What becomes of an order; None where nothing is found under its key.
+_Settle: TypeAlias = Callable[[Order], Record | None]
 
 AMOUNT_MINOR_MAX: Final = 10**15
 #: The journal's file.
@@ -85,6 +98,8 @@ class Billing:
         self._accounts.replay(earlier)
         #: Keys whose first request was swallowed, and their accounts.
         self._asked: dict[str, str] = {}
+        #: What was asked for before, and under which keys: only a first request is spoiled.
+        self._seen: set[tuple[str, str]] = set()
         self._timers: set[IDelayedCall] = set()
         self._server = Server(reactor, App(self.routes()), host=options.host, port=options.port)
 
@@ -111,6 +126,9 @@ class Billing:
         return (
             Route("POST", "/billing/debits", self._post_debit),
             Route("GET", "/billing/debits/{key}", self._get_debit),
+            Route("POST", "/billing/reservations", self._post_reserve),
+            Route("POST", "/billing/captures", self._post_capture),
+            Route("POST", "/billing/releases", self._post_release),
             Route("POST", "/billing/refunds", self._post_refund),
             Route("GET", "/billing/refunds/{key}", self._get_refund),
             *self.sim_routes(),
@@ -135,20 +153,43 @@ class Billing:
     async def _post_refund(self, request: Request) -> Answer:
         return await self._post(request, _read_refund, "refund_asked")
 
+    # Holding money first: what is taken or let go then has the key of what was held.
+
+    async def _post_reserve(self, request: Request) -> Answer:
+        return await self._post(request, _read_reserve, "reserve_asked")
+
+    async def _post_capture(self, request: Request) -> Answer:
+        return await self._post(request, _read_order, "capture_asked", self._accounts.capture)
+
+    async def _post_release(self, request: Request) -> Answer:
+        return await self._post(
+            request, _read_order, "release_asked", lambda order: self._accounts.release(order.key)
+        )
+
     async def _post(
-        self, request: Request, read: Callable[[dict[str, object]], Order], entry: str
+        self,
+        request: Request,
+        read: Callable[[dict[str, object]], Order],
+        entry: str,
+        settle: Callable[[Order], Record | None] | None = None,
     ) -> Answer:
+        """`settle` says what becomes of it; None where it finds nothing under the key."""
         self._authorize(request)
         order = read(request.json())
-        first = self._accounts.record(order.key) is None and order.key not in self._asked
+        known = settle is None and self._accounts.record(order.key) is not None
+        first = not known and (entry, order.key) not in self._seen
+        self._seen.add((entry, order.key))
         self._asked.setdefault(order.key, order.msisdn)
         self._journal.write(entry, **order.asdict(), first=first)
         mode = self._accounts.account(order.msisdn).mode
-        return self._misbehave_before(order, mode, first=first) or await self._settle(
-            order, mode, first=first
+        settle = settle or self._accounts.settle
+        return self._misbehave_before(order, mode, settle, first=first) or await self._settle(
+            order, mode, settle, first=first
         )
 
-    def _misbehave_before(self, order: Order, mode: Mode, *, first: bool) -> Answer | None:
+    def _misbehave_before(
+        self, order: Order, mode: Mode, settle: _Settle, *, first: bool
+    ) -> Answer | None:
         """What the mode does instead of looking at the account; None when it does look."""
         match mode:
             case Mode.UNAVAILABLE:
@@ -162,19 +203,21 @@ class Billing:
                 return Hang()
             case Mode.ZOMBIE if first:
                 self._journal.write("answer_dropped", key=order.key, why="zombie")
-                self._later(self._options.zombie_s, lambda: self._rise(order))
+                self._later(self._options.zombie_s, lambda: self._rise(order, settle))
                 return Hang()
         return None
 
-    async def _settle(self, order: Order, mode: Mode, *, first: bool) -> Answer:
+    async def _settle(self, order: Order, mode: Mode, settle: _Settle, *, first: bool) -> Answer:
         try:
-            record = self._accounts.settle(order)
+            record = settle(order)
         except Conflict:
             return json_response({"result": "conflict", "key": order.key}, 409)
         if first and (bad := self._misbehave_after(order, mode)) is not None:
             return bad
         if mode is Mode.SLOW:
             await self._sleep(self._options.slow_s)
+        if record is None:
+            return json_response({"result": "not_found", "key": order.key}, 404)
         return json_response(_describe(record))
 
     def _misbehave_after(self, order: Order, mode: Mode) -> Answer | None:
@@ -204,7 +247,7 @@ class Billing:
         if self._accounts.account(msisdn).mode is Mode.UNAVAILABLE:
             return _unavailable()
         record = self._accounts.record(key)
-        if record is None or type(record.order) is not kind:
+        if record is None or isinstance(record.order, Refund) is not (kind is Refund):
             return json_response({"result": "not_found", "key": key}, 404)
         return json_response(_describe(record))
 
@@ -242,10 +285,10 @@ class Billing:
 
     # Time
 
-    def _rise(self, order: Order) -> None:
+    def _rise(self, order: Order, settle: _Settle) -> None:
         """A zombie: the debit that everybody had given up on happens after all."""
         try:
-            self._accounts.settle(order)
+            settle(order)
         except Conflict:
             # The key has been used for something else meanwhile; the journal has it.
             return
@@ -316,6 +359,10 @@ def _read_order(body: dict[str, object]) -> Order:
     return Order(
         key=key, msisdn=msisdn.removeprefix("+"), amount_minor=amount_minor, currency=currency
     )
+
+
+def _read_reserve(body: dict[str, object]) -> Reserve:
+    return Reserve.of(_read_order(body))
 
 
 def _read_refund(body: dict[str, object]) -> Refund:

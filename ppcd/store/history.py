@@ -30,7 +30,10 @@ _HISTORY = """
     SELECT created_at AS at, 'charge' AS what,
            format('accepted: reply address %%s, route %%s, billing %%s, expires %%s%%s', address,
                   route, billing, to_char(expires_at AT TIME ZONE 'UTC', 'HH24:MI:SS'),
-                  CASE WHEN with_code THEN ', with code' ELSE '' END) AS detail
+                  CASE WHEN with_code THEN ', with code' ELSE '' END
+                  || CASE WHEN two_step THEN ', two steps' ELSE '' END
+                  || CASE WHEN authorization_id IS NOT NULL THEN ', consent by PIN' ELSE '' END)
+               AS detail
       FROM charge WHERE charge_id = %(id)s
     UNION ALL
     SELECT written_at, CASE kind WHEN 'receipt' THEN 'receipt SMS' ELSE kind END,
@@ -66,6 +69,15 @@ _HISTORY = """
            format('%%s, said %%s: %%s', concat_ws(', ', state, 'reference ' || reference), person,
                   reason)
       FROM debit_resolution WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT tried_at, 'validation', format('code %%s: %%s', try_no, effect)
+      FROM validation WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT decided_at, 'decision',
+           CASE decision WHEN 'confirmed' THEN 'confirmed by the partner: to be captured'
+                         WHEN 'cancelled' THEN 'cancelled by the partner: to be released'
+                         ELSE 'nobody decided in time: to be released' END
+      FROM reservation_decision WHERE charge_id = %(id)s
     UNION ALL
     SELECT decided_at, 'outcome',
            concat_ws(', ', state, reason, 'billing reference ' || billing_reference)
@@ -114,7 +126,8 @@ _WORK = """
       FROM prompt_job WHERE charge_id = %(id)s
     UNION ALL
     SELECT run_at, 'debit job',
-           format('%%s attempt(s) so far, next: %%s%%s', attempts, plan,
+           format('%%s attempt(s) so far, next: %%s%%s%%s', attempts, plan,
+                  CASE WHEN act IN ('debit', plan) THEN '' ELSE ' of a ' || act END,
                   CASE WHEN review_since IS NOT NULL THEN ', a person must decide'
                        WHEN doubt_since IS NOT NULL THEN ', in doubt' ELSE '' END)
       FROM debit_job WHERE charge_id = %(id)s
@@ -124,6 +137,9 @@ _WORK = """
                   CASE WHEN review_since IS NOT NULL THEN ', a person must decide'
                        WHEN doubt_since IS NOT NULL THEN ', in doubt' ELSE '' END)
       FROM refund_job WHERE charge_id = %(id)s
+    UNION ALL
+    SELECT lapses_at, 'reservation', 'held; the partner decides, or it is let go then'
+      FROM reservation WHERE charge_id = %(id)s
     UNION ALL
     SELECT run_at, 'webhook job',
            format('%%s attempt(s) so far%%s', attempts,

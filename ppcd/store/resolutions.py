@@ -5,10 +5,11 @@ it, and ends the charge by the one statement that ends charges. Refuses to know 
 out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from ppcd.charge.reservation import RELEASE_REASONS, Decision
 from ppcd.store.debits import LAST_SENT, OPEN_SINCE, Next, Result, end
 from ppcd.store.rows import Ended
 from ppcd.store.sql import Cursor
@@ -124,7 +125,9 @@ _WAIT = "SELECT FROM debit_job WHERE charge_id = %s FOR UPDATE"
 _READ = f"""
     SELECT j.attempts, j.doubt_since IS NOT NULL,
            j.review_since IS NULL AND j.run_at > t.now AND {OPEN_SINCE} IS NOT NULL,
-           extract(epoch FROM t.now - {LAST_SENT})::float8
+           extract(epoch FROM t.now - {LAST_SENT})::float8,
+           CASE j.act WHEN 'release' THEN (SELECT d.decision FROM reservation_decision d
+                                            WHERE d.charge_id = j.charge_id) END
       FROM debit_job j, (SELECT business_now() AS now) t
      WHERE j.charge_id = %s
 """
@@ -149,7 +152,7 @@ def resolve(
     if row is None:
         over = cur.execute(_ENDED, [charge_id]).fetchone() is not None
         return Unresolved(Obstacle.ENDED if over else Obstacle.NO_DEBIT)
-    attempts, in_doubt, under_way, quiet_s = row
+    attempts, in_doubt, under_way, quiet_s, let_go = row
     if not in_doubt:
         return Unresolved(Obstacle.NOT_IN_DOUBT)
     if under_way:
@@ -157,6 +160,10 @@ def resolve(
     left_s = 0.0 if quiet_s is None else quiet_period_s - quiet_s
     if resolution.state is Next.DENIED and left_s > 0:
         return Unresolved(Obstacle.NOT_QUIET, left_s)
+    if resolution.state is Next.DENIED and let_go is not None:
+        # What was reserved and is taken from nobody ends as a release does.
+        reason = RELEASE_REASONS[Decision(let_go)].value
+        resolution = replace(resolution, state=Next.CANCELLED, reason=reason)
     cur.execute(
         _INSERT,
         {

@@ -22,11 +22,13 @@ from ppcd.charge.debit import (
     NotFound,
     NotSent,
     QueryAnswer,
+    Reserved,
     Unknown,
 )
 from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.refund import RefundAnswer, Refunded, RefundOrder, RefundQueryAnswer
+from ppcd.charge.reservation import ReleaseAnswer, Released, ReserveAnswer
 
 PHONE = Msisdn.from_digits("380971234567")
 
@@ -57,6 +59,9 @@ class Adapter(Protocol):
     async def query(self, order: DebitOrder) -> QueryAnswer: ...
     async def refund(self, order: RefundOrder, *, may_send: Any) -> RefundAnswer: ...
     async def query_refund(self, order: RefundOrder) -> RefundQueryAnswer: ...
+    async def reserve(self, order: DebitOrder, *, may_send: Any) -> ReserveAnswer: ...
+    async def capture(self, order: DebitOrder, *, may_send: Any) -> DebitAnswer: ...
+    async def release(self, order: DebitOrder, *, may_send: Any) -> ReleaseAnswer: ...
     async def close(self) -> None: ...
 
 
@@ -393,3 +398,141 @@ class AdapterContract:
         assert isinstance(await world.adapter.query_refund(a_refund()), NotFound)
         await world.zombies_rise()
         assert isinstance(await world.adapter.query_refund(a_refund()), Refunded)
+
+
+async def reserve(world: World, order: DebitOrder) -> ReserveAnswer:
+    return await world.adapter.reserve(order, may_send=lambda: True)
+
+
+async def capture(world: World, order: DebitOrder) -> DebitAnswer:
+    return await world.adapter.capture(order, may_send=lambda: True)
+
+
+async def release(world: World, order: DebitOrder) -> ReleaseAnswer:
+    return await world.adapter.release(order, may_send=lambda: True)
+
+
+async def reserved(world: World, key: str = "1001") -> DebitOrder:
+    """An order of which the money is held: the next step's, as the first one was answered."""
+    answer = await reserve(world, an_order(key))
+    assert isinstance(answer, Reserved), answer
+    return an_order(key, attempt=2, reservation=answer.reference)
+
+
+class ReservingContract:
+    """What an adapter must do besides, of which `abilities.reserving` is said."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_reserve_takes_nothing_and_a_capture_takes_exactly_that(
+        self, world: World
+    ) -> None:
+        assert world.adapter.abilities.reserving
+        order = await reserved(world)
+        assert world.debited("1001") == []
+        assert isinstance(await capture(world, order), Debited)
+        assert world.debited("1001") == [(PHONE.digits, 2500, "UAH")]
+
+    @pytest_twisted.ensureDeferred
+    async def test_what_is_released_cannot_be_captured(self, world: World) -> None:
+        order = await reserved(world)
+        assert await release(world, order) == Released()
+        late = await capture(world, replace(order, attempt=3))
+        assert isinstance(late, Denied | Unknown), late
+        assert world.debited("1001") == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_letting_go_of_nothing_is_well(self, world: World) -> None:
+        """Nobody knows whether the reserve arrived; it is let go all the same, and again."""
+        assert await release(world, an_order()) == Released()
+        order = await reserved(world, "1002")
+        for attempt in (2, 3):
+            answer = await release(world, replace(order, attempt=attempt, repeat=attempt > 2))
+            assert answer == Released(), attempt
+
+    @pytest.mark.parametrize(
+        ("fault", "reason"),
+        [
+            (Fault.INSUFFICIENT, DenialReason.INSUFFICIENT_FUNDS),
+            (Fault.BARRED, DenialReason.SERVICE_DENIED),
+            (Fault.NO_SUCH_SUBSCRIBER, DenialReason.USER_UNKNOWN),
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_a_refusal_to_reserve_has_its_reason(
+        self, world: World, fault: Fault, reason: DenialReason
+    ) -> None:
+        world.behave(fault)
+        answer = await reserve(world, an_order())
+        assert isinstance(answer, Denied)
+        assert answer.reason is reason
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault.LOST_REQUEST,
+            Fault.LOST_ANSWER,
+            Fault.ERROR_BEFORE_DEBIT,
+            Fault.ERROR_AFTER_DEBIT,
+            Fault.GARBAGE,
+            Fault.RESET,
+        ],
+    )
+    @pytest.mark.parametrize("step", ["reserve", "capture", "release"])
+    @pytest_twisted.ensureDeferred
+    async def test_a_step_whose_answer_is_lost_is_unknown(
+        self, world: World, fault: Fault, step: str
+    ) -> None:
+        order = an_order() if step == "reserve" else await reserved(world)
+        world.behave(fault)
+        call = getattr(world.adapter, step)
+        assert isinstance(await call(order, may_send=lambda: True), Unknown)
+
+    @pytest.mark.parametrize(
+        "fault", [Fault.LOST_ANSWER, Fault.ERROR_AFTER_DEBIT, Fault.GARBAGE, Fault.RESET]
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_a_step_again_finds_what_the_first_one_did(
+        self, world: World, fault: Fault
+    ) -> None:
+        if not world.adapter.abilities.idempotent:
+            pytest.skip("not promised: idempotency")
+        world.behave(fault)
+        await reserve(world, an_order())
+        world.behave(Fault.NONE)
+        again = await reserve(world, an_order(attempt=2, repeat=True))
+        assert isinstance(again, Reserved)
+        order = an_order(attempt=3, reservation=again.reference)
+        world.behave(fault)
+        await capture(world, order)
+        world.behave(Fault.NONE)
+        taken = await capture(world, replace(order, attempt=4, repeat=True))
+        assert isinstance(taken, Debited)
+        assert len(world.debited("1001")) == 1
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_busy_billing_has_done_nothing_in_any_step(self, world: World) -> None:
+        order = await reserved(world)
+        for step in (reserve, capture, release):
+            world.behave(Fault.BUSY)
+            asked = an_order("1002") if step is reserve else order
+            assert isinstance(await step(world, asked), NotSent)
+        assert world.debited("1001") == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_no_step_is_sent_when_it_may_not_be(self, world: World) -> None:
+        order = await reserved(world)
+        for step in (world.adapter.reserve, world.adapter.capture, world.adapter.release):
+            assert isinstance(await step(order, may_send=lambda: False), NotSent)
+        assert isinstance(await capture(world, order), Debited)
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_query_tells_what_is_held_from_what_was_taken(self, world: World) -> None:
+        if not world.adapter.abilities.queryable:
+            pytest.skip("not promised: to be asked")
+        order = await reserved(world)
+        assert isinstance(await world.adapter.query(order), Reserved)
+        debited = await capture(world, order)
+        assert await world.adapter.query(order) == debited
+        other = await reserved(world, "1002")
+        await release(world, other)
+        assert isinstance(await world.adapter.query(other), NotFound)

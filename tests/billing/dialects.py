@@ -6,7 +6,7 @@ simulator's accounts, journal and bad manners.
 
 import json
 import xmlrpc.client
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -25,9 +25,15 @@ class Dialect(Billing):
         return (Route("POST", self.path, self._translate), *self.sim_routes())
 
     async def _translate(self, request: Request) -> Answer:
+        refund = "debit_key" in self.read(request)
+        return await self._hand_on(request, self._post_refund if refund else self._post_debit)
+
+    async def _hand_on(
+        self, request: Request, post: Callable[[Request], Awaitable[Answer]]
+    ) -> Answer:
+        """What the simulator says to something else than a debit, in this language."""
         order = self.read(request)
         asked = replace(request, body=json.dumps(order).encode())
-        post = self._post_refund if "debit_key" in order else self._post_debit
         return self._written(await post(asked), str(order["key"]))
 
     def _written(self, answer: Answer, key: str) -> Answer:
@@ -61,9 +67,25 @@ class Rest(Dialect):
         return (
             *super().routes(),
             Route("GET", "/v1/debits/{key}", self._ask),
+            Route("POST", "/v1/holds", self._translate_hold),
+            Route("POST", "/v1/holds/{hold}/capture", self._translate_capture),
+            Route("POST", "/v1/holds/{hold}/release", self._translate_release),
             Route("POST", "/v1/debits/{debit_key}/refunds", self._translate),
             Route("GET", "/v1/debits/{debit_key}/refunds/{key}", self._ask),
         )
+
+    async def _translate_hold(self, request: Request) -> Answer:
+        return await self._hand_on(request, self._post_reserve)
+
+    async def _translate_capture(self, request: Request) -> Answer:
+        held = self._accounts.record(str(request.json()["id"]))
+        if held is not None and held.result == "reserved":
+            assert request.params["hold"] == held.reference
+        return await self._hand_on(request, self._post_capture)
+
+    async def _translate_release(self, request: Request) -> Answer:
+        assert request.params["hold"] == request.json()["id"]
+        return await self._hand_on(request, self._post_release)
 
     async def _ask(self, request: Request) -> Answer:
         get = self._get_refund if "debit_key" in request.params else self._get_debit
@@ -83,13 +105,17 @@ class Rest(Dialect):
             "msisdn": subscriber["msisdn"],
             "amount_minor": price["minor"],
             "currency": price["currency"],
-            **request.params,
+            **{name: value for name, value in request.params.items() if name != "hold"},
         }
 
     def write(self, said: Mapping[str, str], key: str) -> Response:
         answer: dict[str, object] = {"id": key}
         if said["result"] in DONE:
             answer |= {"status": "DONE", "transaction": said["reference"]}
+        elif said["result"] == "reserved":
+            answer |= {"status": "HELD", "transaction": said["reference"]}
+        elif said["result"] == "released":
+            answer |= {"status": "FREE"}
         else:
             answer |= {"status": "REFUSED", "error": {"code": self.codes[said["reason"]]}}
         return Response(200, json.dumps(answer).encode())

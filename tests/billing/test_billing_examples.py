@@ -14,7 +14,7 @@ from ppcd.billing.http import HttpBilling
 from ppcd.billing.settings import HttpBillingSettings
 from ppcd.charge.debit import Debited, Unknown
 from ppcd.http.client import Client
-from tests.billing.adapter_contract import AdapterContract, an_order, debit
+from tests.billing.adapter_contract import AdapterContract, ReservingContract, an_order, debit
 from tests.billing.dialects import Air, Cbs, Dialect, Rest
 from tests.billing.test_billing_http import TIMEOUT_S, HttpWorld
 from tests.config.files import a_secret, good, loaded
@@ -52,7 +52,11 @@ class ExampleWorld(HttpWorld):
         here |= {"url": self.billing.url + self.billing.path, "timeout_s": str(TIMEOUT_S)}
         if "query_url" in here:
             here["query_url"] = here["url"] + "/{key}"
-        here["refund"] = self._refund(here["refund"])
+        here |= {
+            part: self._at_home(here[part])
+            for part in ("refund", "reserve", "capture", "release")
+            if part in here
+        }
         settings = HttpBillingSettings.model_validate(here | changes)
         self.adapter = HttpBilling(
             self.name,
@@ -63,8 +67,8 @@ class ExampleWorld(HttpWorld):
             password="pa55<&>word",
         )
 
-    def _refund(self, section: dict[str, Any]) -> dict[str, Any]:
-        """The same of its refunds: the place moves to loopback."""
+    def _at_home(self, section: dict[str, Any]) -> dict[str, Any]:
+        """The same of what else it does: the place moves to loopback."""
         real = re.compile(r"https?://[^/]+")
         here = section | {"url": real.sub(self.billing.url, section["url"])}
         if "query" in here:
@@ -88,7 +92,7 @@ class ExampleContract(AdapterContract):
     fake: type[Dialect]
 
 
-class TestRest(ExampleContract):
+class TestRest(ExampleContract, ReservingContract):
     example = "rest"
     fake = Rest
 

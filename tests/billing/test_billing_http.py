@@ -18,6 +18,7 @@ from tests.billing.adapter_contract import (
     PHONE,
     AdapterContract,
     Fault,
+    ReservingContract,
     a_refund,
     an_order,
     debit,
@@ -47,20 +48,36 @@ ZOMBIE_S = 0.9
 KEPT = {"idempotent": True, "queryable": True, "stores_refusals": True}
 
 
+REASONS = {
+    "insufficient": "INSUFFICIENT_FUNDS",
+    "barred": "SERVICE_DENIED",
+    "unknown": "USER_UNKNOWN",
+}
+
+
 def settings_for(url: str, **changes: Any) -> HttpBillingSettings:
     described = {
         "url": f"{url}/billing/debits",
         "query_url": f"{url}/billing/debits/{{key}}",
         "timeout_s": TIMEOUT_S,
-        "abilities": {**KEPT, "reversible": True},
+        "abilities": {**KEPT, "reversible": True, "reserving": True},
         "answer": {
-            "reasons": {
-                "insufficient": "INSUFFICIENT_FUNDS",
-                "barred": "SERVICE_DENIED",
-                "unknown": "USER_UNKNOWN",
-            },
+            "reasons": REASONS,
             "echoes": {"key": "key", "amount_minor": "amount_minor", "currency": "currency"},
             "not_processed_statuses": [503],
+            "not_found": ["released"],
+        },
+        "reserve": {
+            "url": f"{url}/billing/reservations",
+            "answer": {"reasons": REASONS, "not_processed_statuses": [503]},
+        },
+        "capture": {
+            "url": f"{url}/billing/captures",
+            "answer": {"reasons": REASONS, "not_processed_statuses": [503]},
+        },
+        "release": {
+            "url": f"{url}/billing/releases",
+            "answer": {"not_processed_statuses": [503]},
         },
         "refund": {
             "url": f"{url}/billing/refunds",
@@ -153,7 +170,7 @@ async def world(reactor: Any, tmp_path: Path) -> AsyncIterator[HttpWorld]:
     await world.stop()
 
 
-class TestHttpBilling(AdapterContract):
+class TestHttpBilling(AdapterContract, ReservingContract):
     pass
 
 
@@ -181,11 +198,14 @@ async def test_wrong_credentials_are_unknown_not_denied(start: Start) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_billing_that_can_not_be_asked_says_so(reactor: Any, tmp_path: Path) -> None:
     world = HttpWorld(reactor, tmp_path)
-    await world.start(query_url=None, abilities={"idempotent": True}, refund=None)
+    nothing_else = dict.fromkeys(("query_url", "refund", "reserve", "capture", "release"))
+    await world.start(abilities={"idempotent": True}, **nothing_else)
     assert isinstance(await world.adapter.query(an_order()), Unknown)
     assert isinstance(await world.adapter.query_refund(a_refund()), Unknown)
     assert not world.adapter.refund_abilities.reversible
     assert isinstance(await refund(world, a_refund()), NotSent)
+    for step in (world.adapter.reserve, world.adapter.capture, world.adapter.release):
+        assert isinstance(await step(an_order(), may_send=lambda: True), NotSent)
     await world.stop()
 
 
@@ -195,4 +215,4 @@ async def test_it_declares_what_the_settings_promise(world: HttpWorld) -> None:
     assert world.adapter.abilities.idempotent
     assert world.adapter.abilities.queryable
     assert world.adapter.abilities.stores_refusals
-    assert not world.adapter.abilities.reserving
+    assert world.adapter.abilities.reserving

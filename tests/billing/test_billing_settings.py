@@ -85,7 +85,7 @@ def test_texts_from_a_file_are_read_as_what_the_key_declares() -> None:
         ({"answer": {"not_processed": ["refused"]}}, "both refused and not_processed"),
         ({"answer": {"format": "yaml"}}, "format"),
         ({"abilities": {"stores_refusals": True}}, "needs idempotent"),
-        ({"abilities": {"reserving": True}}, "can't reserve"),
+        ({"abilities": {"reserving": True}}, "belong together"),
         ({"abilities": {"reversible": True}}, "reversible and refund belong together"),
         ({"refund": {"url": URL}}, "reversible and refund belong together"),
         (a_refund(url="ftp://b/"), "http"),

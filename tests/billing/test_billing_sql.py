@@ -291,7 +291,7 @@ async def test_a_billing_that_can_not_be_asked_says_so(world: SqlWorld) -> None:
         ({"debit": "SELECT debit({key}, {id})"}, "{id} is not a field"),
         ({"debit": "SELECT debit({key}, {password})"}, "{password} is not a field"),
         ({"query": None}, "needs a query"),
-        ({"abilities": {"reserving": "true"}}, "can't reserve"),
+        ({"abilities": {"reserving": "true"}}, "belong together"),
         ({"abilities": {}}, "reversible and refund belong together"),
         ({"refund": None}, "reversible and refund belong together"),
         ({"refund": {"statement": "SELECT 1"}}, "{key} must be"),

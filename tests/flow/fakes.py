@@ -7,6 +7,7 @@ what a real one does.
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -22,10 +23,12 @@ from ppcd.charge.debit import (
     NotSent,
     Order,
     QueryAnswer,
+    Reserved,
     Unknown,
 )
 from ppcd.charge.money import Money
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
+from ppcd.charge.reservation import ReleaseAnswer, Released, ReserveAnswer
 from ppcd.flow.ports import Delivered, Event, Gone, SendResult, Sent, Sms, TryLater
 from ppcd.store.rows import DebitJob, PromptJob, PromptKey, RefundJob, WebhookKey
 from tests.billing.adapter_contract import Fault
@@ -34,6 +37,7 @@ ABLE = Abilities(idempotent=True, queryable=True, stores_refusals=True, quiet_pe
 IDEMPOTENT = Abilities(idempotent=True, quiet_period_s=60)
 QUERYABLE = Abilities(queryable=True, quiet_period_s=60)
 UNABLE = Abilities(quiet_period_s=60)
+RESERVING = replace(ABLE, reserving=True)
 
 REFUSALS = {
     Fault.INSUFFICIENT: Denied(DenialReason.INSUFFICIENT_FUNDS, "4012"),
@@ -62,10 +66,15 @@ class Billing:
         self.asked: list[Order] = []
         self.queried: list[Order] = []
         self._kept: dict[str, tuple[Money, Debited | Denied]] = {}
-        self._zombies: list[Order] = []
+        #: What is held now, by key.
+        self.held: dict[str, Money] = {}
+        self._zombies: list[tuple[Order, Callable[[Order, Fault], Any]]] = []
 
-    def move(self, order: Order) -> DebitAnswer:
-        """What is answered to a debit or a refund; for both it is said as of a debit."""
+    def move(self, order: Order, act: Callable[[Order, Fault], Any] | None = None) -> Any:
+        """What is answered to a debit or a refund, for both it is said as of a debit; or to the
+        other acts below.
+        """
+        act = act or self._take
         if self.down:
             return NotSent("connection refused")
         self.asked.append(order)
@@ -75,9 +84,9 @@ class Billing:
         if fault in NOTHING_COMES_BACK:
             return Unknown("no answer")
         if fault is Fault.ZOMBIE:
-            self._zombies.append(order)
+            self._zombies.append((order, act))
             return Unknown("no answer")
-        answer = self._take(order, fault)
+        answer = act(order, fault)
         return Unknown("no answer") if fault in DEBITS_FIRST else answer
 
     def query(self, order: Order) -> QueryAnswer:
@@ -86,13 +95,39 @@ class Billing:
         self.queried.append(order)
         if not self.abilities.queryable:
             return Unknown("it cannot be asked")
-        return self._kept[order.key][1] if order.key in self._kept else NotFound()
+        if order.key in self._kept:
+            return self._kept[order.key][1]
+        return Reserved(f"hold-{order.key}") if order.key in self.held else NotFound()
 
     def rise(self) -> None:
         """Requests that everybody has given up take effect."""
         zombies, self._zombies = self._zombies, []
-        for order in zombies:
-            self._take(order, Fault.NONE)
+        for order, act in zombies:
+            act(order, Fault.NONE)
+
+    def hold(self, order: Order, fault: Fault) -> Reserved | Denied:
+        refused = REFUSALS.get(fault)
+        if refused is not None:
+            return refused
+        self.held[order.key] = order.money
+        return Reserved(f"hold-{order.key}")
+
+    def capture(self, order: Order, fault: Fault) -> DebitAnswer:
+        if order.key in self._kept:
+            return self._kept[order.key][1]
+        if order.key not in self.held or fault in REFUSALS:
+            self.held.pop(order.key, None)
+            refused = REFUSALS.get(fault, Denied(DenialReason.BILLING_REJECTED, "nothing held"))
+            self._kept[order.key] = order.money, refused
+            return refused
+        assert self.held.pop(order.key) == order.money
+        return self._take(order, fault)
+
+    def let_go(self, order: Order, fault: Fault) -> Released | Denied:
+        if fault in REFUSALS:
+            return REFUSALS[fault]
+        self.held.pop(order.key, None)
+        return Released()
 
     def of(self, key: str) -> list[tuple[str, int, str]]:
         return [entry[1:] for entry in self.journal if entry[0] == key]
@@ -138,6 +173,22 @@ class FakeAdapter:
 
     async def query(self, order: DebitOrder) -> QueryAnswer:
         answer = self.billing.query(order)
+        await self._leave(answer)
+        return answer
+
+    async def reserve(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReserveAnswer:
+        return await self._step(order, self.billing.hold, may_send)
+
+    async def capture(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
+        return await self._step(order, self.billing.capture, may_send)
+
+    async def release(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReleaseAnswer:
+        return await self._step(order, self.billing.let_go, may_send)
+
+    async def _step(self, order: DebitOrder, act: Any, may_send: Callable[[], bool]) -> Any:
+        if not may_send():
+            return NotSent("too late to send")
+        answer = self.billing.move(order, act)
         await self._leave(answer)
         return answer
 

@@ -6,8 +6,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from ppcd.charge.debit import Abilities
-from tests.billing.adapter_contract import AdapterContract, Fault
-from tests.flow.fakes import ABLE, Billing, FakeAdapter
+from tests.billing.adapter_contract import AdapterContract, Fault, ReservingContract
+from tests.flow.fakes import ABLE, RESERVING, Billing, FakeAdapter
 
 
 class _World:
@@ -40,3 +40,9 @@ class TestFakeAdapter(AdapterContract):
     @pytest.fixture
     def world(self) -> _World:
         return _World(ABLE)
+
+
+class TestFakeReserving(ReservingContract):
+    @pytest.fixture
+    def world(self) -> _World:
+        return _World(RESERVING)

@@ -126,7 +126,8 @@ class World:
                 language="uk",
                 sum_limits=self.sum_limits,
             ),
-            random_below=lambda n: 3821,
+            # Codes are known; ids, of which there are many more, come once.
+            random_below=lambda n: 3821 if n < 1 << 64 else store.number(),
             ids=self.ids,
             **shared,
         )

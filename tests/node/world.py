@@ -49,6 +49,12 @@ routes:
     pool: {first: "717100", size: 32}
     msisdn_prefixes: ["38097"]
     billing: main
+  pins:
+    links: [main]
+    pool: {first: "718100", size: 4}
+    msisdn_prefixes: ["3809799"]
+    billing: main
+    two_step_consent: pin
 billing:
   main:
     url: http://127.0.0.1:$billing_port/billing/debits
@@ -59,10 +65,23 @@ billing:
       queryable: true
       stores_refusals: true
       reversible: true
+      reserving: true
       quiet_period_s: 5
     answer:
       not_processed_statuses: [503]
+      not_found: [released]
       reasons: {insufficient: INSUFFICIENT_FUNDS, barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
+    reserve:
+      url: http://127.0.0.1:$billing_port/billing/reservations
+      answer:
+        not_processed_statuses: [503]
+        reasons: {insufficient: INSUFFICIENT_FUNDS, barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
+    capture:
+      url: http://127.0.0.1:$billing_port/billing/captures
+      answer: {not_processed_statuses: [503], reasons: {barred: SERVICE_DENIED}}
+    release:
+      url: http://127.0.0.1:$billing_port/billing/releases
+      answer: {not_processed_statuses: [503]}
     refund:
       url: http://127.0.0.1:$billing_port/billing/refunds
       query: {url: "http://127.0.0.1:$billing_port/billing/refunds/{key}"}
@@ -70,7 +89,7 @@ billing:
       answer:
         not_processed_statuses: [503]
         reasons: {barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
-charges: {lifetime_s: $lifetime_s, debit_start_s: $debit_start_s}
+charges: {lifetime_s: $lifetime_s, debit_start_s: $debit_start_s, reservation_s: $reservation_s}
 limits: $limits
 partner_api:
   listen: "127.0.0.1:$partner_port"
@@ -248,6 +267,7 @@ class World:
         *,
         lifetime_s: int = 600,
         debit_start_s: int = 120,
+        reservation_s: int = 900,
         billing_timeout_s: float = 2,
         limits: str = NO_LIMITS,
         sink_hosts: str = '["127.0.0.1"]',
@@ -260,6 +280,7 @@ class World:
         self._settings = {
             "lifetime_s": lifetime_s,
             "debit_start_s": debit_start_s,
+            "reservation_s": reservation_s,
             "billing_timeout_s": billing_timeout_s,
             "limits": limits,
             "sink_hosts": sink_hosts,
@@ -467,7 +488,8 @@ class Node:
             "referenceCode": reference,
             "paymentAmount": {"chargingInformation": charging | more.pop("charging", {})},
         }
-        return self.api("POST", "", {"amountTransaction": transaction} | more)
+        path = more.pop("path", "")
+        return self.api("POST", path, {"amountTransaction": transaction} | more)
 
     def payment(self, payment: str, *, wait_s: float = 0) -> Any:
         """A payment as its partner sees it; asked again while the answer is "not now"."""

@@ -214,6 +214,13 @@ def _figures(
             must=CPU_TO_BARE_MUST,
             noise=noise(cpu),
         ),
+        # A busy machine slows both alike.
+        figure(
+            "api_create_rate_to_bare",
+            middle(per_s) / middle([cell.per_s for cell in bare]),
+            "ratio",
+            better="higher",
+        ),
         figure("api_create_cpu", middle(cpu), "µs/create", better="lower"),
         figure(
             "api_create_postgres_cpu",

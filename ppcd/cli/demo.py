@@ -84,7 +84,7 @@ billing:
         reasons: {barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
 # One phone can be tried as often as you like.
 limits: {prompts_per_hour_max: 0, prompts_per_day_max: 0, open_max: 0, stop_blocks_days: 0}
-partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: $hosts}
+partner_api: {listen: "127.0.0.1:$partner_port", http_sink_hosts: $hosts, any_sink_host: true}
 webhooks: {http_hosts: $hosts}
 operations: {listen: "127.0.0.1:$operations_port", socket: $socket}
 """)

@@ -24,7 +24,7 @@ from ppcd.flow.ports import LEASE_S, Ids, Offers
 from ppcd.flow.view import ChargeView, view_of
 from ppcd.flow.waiting import Ends
 from ppcd.metrics import Metrics
-from ppcd.store import charges, creation, registers
+from ppcd.store import charge_keys, charges, creation, registers
 from ppcd.store.batcher import Batcher
 from ppcd.store.certificates import Shown
 from ppcd.store.creation import CreateResult
@@ -240,9 +240,9 @@ class Requests:
         """Accept a charge, or say why not. `Created` is committed; its prompt is on its way."""
         route = self._route_of(order.msisdn)
         if route is None:
-            return NotServed()
+            return await self.earlier(partner, order) or NotServed()
         if order.two_step and not route.reserving:
-            return CannotReserve()
+            return await self.earlier(partner, order) or CannotReserve()
         try:
             tariff = await self.tariff(partner, order.product_id) if order.product_id else None
             await self._ids.ensure(1)
@@ -271,6 +271,20 @@ class Requests:
             case OverLimit():
                 self._metrics.limits_hit.child(result.limit, "request").add()
                 return result
+
+    async def earlier(self, partner: Partner, order: Order) -> CreateAnswer | None:
+        """What came of the same request before: that answer stays, whatever is refused by now."""
+        if order.correlator is None:
+            return None
+        words = partner.partner_id, order.correlator, order.fingerprint
+        try:
+            found = await self._lanes.run(charge_keys.earlier, *words)
+            if not isinstance(found, creation.Replayed):
+                return None if found is None else CorrelatorTaken()
+            [row] = await self._get.submit([found.charge_id])
+        except StoreError:
+            return Busy(RETRY_AFTER_S)
+        return CorrelatorTaken() if row is None else Replayed(view_of(row))
 
     def _create_all(
         self, cur: Cursor, batch: Sequence[NewCharge], *, repeat: bool = False

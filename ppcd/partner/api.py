@@ -25,7 +25,7 @@ from ppcd.partner.contracts import served
 from ppcd.partner.envelope import Call, Envelope
 from ppcd.partner.errors import ApiError, Problem
 from ppcd.partner.listing import criteria_of, list_answer, list_asked
-from ppcd.partner.payments import order_of, payment_body, resource_url
+from ppcd.partner.payments import order_of, payment_body, resource_url, sink_problem
 from ppcd.partner.refusals import refusal
 from ppcd.partner.scopes import Scope
 from ppcd.partner.second_step import SecondStep
@@ -144,17 +144,16 @@ class PartnerApi:
             settings=self._settings,
             two_step=two_step,
         )
-        if order.product_id is not None:
-            tariff = await self._requests.tariff(call.partner, order.product_id)
-            price = None if tariff is None else Money(tariff.amount_minor, tariff.currency)
-            if price is not None and order.money != price:
-                raise ApiError(
-                    Problem.UNAUTHORIZED_AMOUNT,
-                    "Unauthorized amount requested. The tariff's price is "
-                    f"{to_decimal_text(price)} {price.currency}.",
-                )
-        result = await self._requests.create(call.partner, order)
+        problem = await self._problem(call.partner, order)
+        result: flow.CreateAnswer | None
+        if problem is None:
+            result = await self._requests.create(call.partner, order)
+        else:
+            result = await self._requests.earlier(call.partner, order)
         match result:
+            case None:
+                assert problem is not None
+                raise problem
             case flow.Created(charge):
                 return self._created(charge)
             case flow.Replayed(charge):
@@ -171,6 +170,21 @@ class PartnerApi:
                 )
             case refused:
                 raise refusal(refused)
+
+    async def _problem(self, partner: flow.Partner, order: flow.Order) -> ApiError | None:
+        """What this partner may not ask for; it may have been otherwise when it asked first."""
+        problem = sink_problem(order.sink, self._settings, own_url=partner.webhook_url)
+        if problem is not None or order.product_id is None:
+            return problem
+        tariff = await self._requests.tariff(partner, order.product_id)
+        price = None if tariff is None else Money(tariff.amount_minor, tariff.currency)
+        if price is None or order.money == price:
+            return None
+        return ApiError(
+            Problem.UNAUTHORIZED_AMOUNT,
+            "Unauthorized amount requested. The tariff's price is "
+            f"{to_decimal_text(price)} {price.currency}.",
+        )
 
     def _created(self, charge: ChargeView) -> Response:
         location = resource_url(charge.charge_id, self._settings).encode("ascii")

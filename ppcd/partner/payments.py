@@ -18,6 +18,7 @@ from ppcd.partner.settings import PartnerApiSettings
 from ppcd.partner.wire import (
     ChargingInformation,
     CreatePayment,
+    host_of,
     read_credential,
     read_sink,
 )
@@ -118,13 +119,19 @@ def told_where(
 ) -> tuple[str | None, str | None, datetime | None]:
     """Where events go, the token to show there, and until when. Raises ApiError."""
     if sink is not None:
-        sink = read_sink(
-            sink,
-            http_hosts=frozenset(settings.http_sink_hosts),
-            hosts=frozenset(settings.sink_hosts),
-        )
+        sink = read_sink(sink, http_hosts=frozenset(settings.http_sink_hosts))
     token, expires_at = (None, None) if credential is None else read_credential(credential)
     return sink, token, expires_at
+
+
+def sink_problem(
+    sink: str | None, settings: PartnerApiSettings, *, own_url: str | None
+) -> ApiError | None:
+    """Why events may not go to the host of this sink; `own_url` is where the partner is told."""
+    registered = {*settings.sink_hosts, *settings.http_sink_hosts, host_of(own_url)}
+    if sink is None or settings.any_sink_host or host_of(sink) in registered:
+        return None
+    return ApiError(Problem.INVALID_SINK, "sink not valid: its host is not registered for you")
 
 
 def _money(request: CreatePayment) -> Money:

@@ -18,6 +18,7 @@ from ppcd.partner.contracts import served
 from ppcd.partner.envelope import Call, Envelope
 from ppcd.partner.errors import ApiError, Problem, RefundProblem, retry_after
 from ppcd.partner.listing import list_asked, page_answer
+from ppcd.partner.payments import sink_problem
 from ppcd.partner.refunds import (
     REFUNDS,
     criteria_of_refunds,
@@ -68,6 +69,9 @@ class RefundApi:
         if payment is None:
             raise ApiError(Problem.NOT_FOUND)
         wanted = refund_wanted(request, document, payment, settings=self._settings)
+        problem = sink_problem(wanted.sink, self._settings, own_url=call.partner.webhook_url)
+        if problem is not None:
+            raise problem
         answer = await self._requests.create(payment, wanted)
         match answer:
             case RefundCreated(view):

@@ -141,8 +141,13 @@ class PartnerApiSettings(BaseModel):
     sink_hosts: tuple[Host, ...] = Field(
         default=(),
         max_length=10_000,
-        description="Host names that a request's `sink` may have. Empty: any, with the addresses "
-        "still checked when events are sent.",
+        description="Host names that any partner's request may have in its `sink`, beside the host "
+        "of its own registered URL. Addresses are checked whenever events are sent.",
+    )
+    any_sink_host: bool = Field(
+        default=False,
+        description="Whether a `sink` may have any public host. Whoever has a key then chooses "
+        "where ppcd posts to, though never inside.",
     )
     http_sink_hosts: tuple[Host, ...] = Field(
         default=(),

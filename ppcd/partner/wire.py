@@ -238,21 +238,27 @@ def _said(problem: Any, at: str) -> str:
     return f"{name} {words.format_map(problem.get('ctx', {}))}"
 
 
-def read_sink(sink: str, *, http_hosts: frozenset[str], hosts: frozenset[str]) -> str:
-    """The sink, if events can go there. Raises ApiError INVALID_SINK.
+def read_sink(sink: str, *, http_hosts: frozenset[str]) -> str:
+    """The sink, if it is a URL that events can go to; `http_hosts` need no TLS.
 
-    `http_hosts` are the only ones that need no TLS; `hosts`, unless empty, the only ones at all.
+    Raises ApiError INVALID_SINK.
     """
     try:
         url = Url.parse(sink)
     except UrlError:
         raise ApiError(Problem.INVALID_SINK) from None
     allowed = url.secure or url.host in http_hosts
-    if hosts and url.host not in hosts | http_hosts:
-        allowed = False
     if not allowed or len(sink) > _SINK_LENGTH_MAX:
         raise ApiError(Problem.INVALID_SINK)
     return sink
+
+
+def host_of(url: str | None) -> str | None:
+    """The host of a registered URL."""
+    try:
+        return None if url is None else Url.parse(url).host
+    except UrlError:
+        return None
 
 
 def read_credential(credential: dict[str, Any]) -> tuple[str, datetime]:

@@ -111,6 +111,22 @@ def take_keys(
     return [new for new in fresh if new.charge_id not in already], results
 
 
+_EARLIER = """
+    SELECT charge_id, fingerprint FROM charge_key
+     WHERE partner_id = %s AND kind = 'correlator' AND value_hash = %s
+"""
+
+
+def earlier(
+    cur: Cursor, partner_id: int, correlator: str, fingerprint: bytes
+) -> Replayed | Conflict | None:
+    """What came of this request before, if it came before; nothing is taken."""
+    row = cur.execute(_EARLIER, (partner_id, _hash(correlator))).fetchone()
+    if row is None:
+        return None
+    return Replayed(row[0]) if bytes(row[1]) == fingerprint else Conflict.CORRELATOR_TAKEN
+
+
 def _key_columns(keys: Iterable[_Key]) -> dict[str, str]:
     partner_ids, kinds, hashes = zip(*keys, strict=True)
     return {

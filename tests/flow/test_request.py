@@ -1,5 +1,6 @@
 """What partners ask: create, look up, wait, cancel, and whose key it is."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,6 +102,29 @@ def test_the_same_request_again_is_answered_with_the_same_charge(world: World) -
     again = now(world.requests.create(world.partner, order))
     assert again == Replayed(first.charge)
     assert len(world.offers.prompted) == 1
+
+
+def test_the_same_request_is_answered_alike_for_ever(world: World) -> None:
+    order = world.an_order()
+    first = now(world.requests.create(world.partner, order))
+    assert isinstance(first, Created)
+    charge = world.charge(first.charge.charge_id)
+    world.pump()
+    world.hear(world.an_mo(charge, "нет"))
+    world.pass_(1000 * 86_400)
+    again = now(world.requests.create(world.partner, order))
+    assert isinstance(again, Replayed)
+    assert again.charge.charge_id == charge.charge_id
+    # Also when the number is nobody's that we serve any more.
+    world.pool = ()
+    world.routes_gone = True
+    again = now(world.requests.create(world.partner, order))
+    assert isinstance(again, Replayed)
+    other = replace(order, fingerprint=b"other")
+    assert now(world.requests.create(world.partner, other)) == CorrelatorTaken()
+    fresh = replace(order, correlator="fresh")
+    assert now(world.requests.create(world.partner, fresh)) == NotServed()
+    assert now(world.requests.create(world.partner, replace(order, correlator=None))) == NotServed()
 
 
 def test_what_was_taken_is_said(world: World) -> None:

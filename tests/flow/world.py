@@ -83,6 +83,7 @@ class World:
         self.notifier = FakeNotifier()
         self.pool = POOL
         self.with_code = False
+        self.routes_gone = False
         self.lifetime_s = 600.0
         self.horizon_s = 900.0
         self.refund_start_s = 3600.0
@@ -199,18 +200,22 @@ class World:
         return Pace("sim", rules, clock=self.clock, jitter=lambda: 0.0, metrics=self.metrics)
 
     def _routes(self) -> list[RouteRules]:
-        return [
-            RouteRules(
-                name="main",
-                prefixes=("380",),
-                pool=self.pool,
-                billing="sim",
-                with_code=lambda money: self.with_code,
-                quarantine_s=86_400,
-                reserving=self.billing.abilities.reserving,
-                by_pin=self.by_pin,
-            )
-        ]
+        return (
+            []
+            if self.routes_gone
+            else [
+                RouteRules(
+                    name="main",
+                    prefixes=("380",),
+                    pool=self.pool,
+                    billing="sim",
+                    with_code=lambda money: self.with_code,
+                    quarantine_s=86_400,
+                    reserving=self.billing.abilities.reserving,
+                    by_pin=self.by_pin,
+                )
+            ]
+        )
 
     # --- work
 

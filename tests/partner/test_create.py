@@ -1,6 +1,7 @@
 """createPayment: what is taken, what is refused and in which words."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from ppcd.charge.money import Money
 from ppcd.charge.rules import State
 from ppcd.flow import request as flow
 from ppcd.store.limits import Limit, OverLimit
+from ppcd.store.registers import TariffRow
 from ppcd.store.subscribers import Spared, Why
 from tests.partner.world import BASE, PAID_AT, PHONE, World, a_payment
 
@@ -86,6 +88,25 @@ def test_the_same_request_gets_the_same_answer(world: World) -> None:
         int(first.json["paymentId"]), State.SUCCEEDED, paid_at=PAID_AT, billing_reference="B1"
     )
     again = world.create()
+    assert (again.status, again.body) == (201, first.body)
+
+
+def test_what_would_be_refused_by_now_is_answered_as_it_was(world: World) -> None:
+    order = a_payment(productId="gold-250", sink="https://shop.example/hook")
+    first = world.create(order)
+    assert first.status == 201
+    world.requests.tariffs["gold-250"] = TariffRow("gold-250", 3000, "UAH", "250 gold", None)
+    assert world.create(order).body == first.body
+    assert world.create(order | {"sink": "https://a.example/"}).code == "INVALID_ARGUMENT"
+    new = a_payment(productId="gold-250", correlator="new", reference="new")
+    assert world.create(new).code == "CARRIER_BILLING.UNAUTHORIZED_AMOUNT"
+
+
+def test_a_host_that_is_registered_no_more_changes_no_answer() -> None:
+    world = World(sink_hosts=["shop.example"])
+    first = world.create(a_payment(sink="https://shop.example/hook"))
+    world.settings.__dict__["sink_hosts"] = ()
+    again = world.create(a_payment(sink="https://shop.example/hook"))
     assert (again.status, again.body) == (201, first.body)
 
 
@@ -353,6 +374,21 @@ def test_a_sink_that_is_no_https_url_is_invalid_sink(world: World, sink: str) ->
     got = world.create(a_payment(sink=sink))
     assert (got.status, got.code) == (400, "INVALID_SINK")
     assert got.message == "sink not valid for the specified protocol"
+
+
+def test_a_sink_has_a_registered_host_unless_configured() -> None:
+    world = World(sink_hosts=[])
+    world.requests.shop = replace(world.requests.shop, webhook_url="https://shop.example/hook")
+    world.requests.keys["demo-key"] = world.requests.shop
+    assert world.create(a_payment(sink="https://shop.example/other")).status == 201
+    got = world.create(a_payment(sink="https://other.example/", correlator="c2"))
+    assert (got.status, got.code) == (400, "INVALID_SINK")
+    assert "not registered" in got.message
+    # A partner without a URL of its own has no host of its own either.
+    for url in (None, "no url"):
+        world.requests.keys["demo-key"] = replace(world.requests.shop, webhook_url=url)
+        got = world.create(a_payment(sink="https://shop.example/", correlator="c3"))
+        assert got.code == "INVALID_SINK"
 
 
 def test_sinks_can_be_limited_to_hosts_and_some_may_be_plain() -> None:

@@ -83,6 +83,11 @@ class FakeRequests:
             self._by_correlator[order.correlator] = charge_id, order.fingerprint
         return flow.Created(view)
 
+    async def earlier(self, partner: flow.Partner, order: flow.Order) -> Any:
+        if order.correlator not in self._by_correlator:
+            return None
+        return await self.create(partner, order)
+
     async def get(
         self, partner: flow.Partner, charge_id: int, wait_s: float = 0
     ) -> ChargeView | None:
@@ -184,7 +189,8 @@ class World:
     def __init__(self, **settings: Any) -> None:
         self.clock = Clock()
         self.requests = FakeRequests()
-        self.settings = PartnerApiSettings(**settings)
+        anywhere = {"any_sink_host": "sink_hosts" not in settings}
+        self.settings = PartnerApiSettings(**anywhere | settings)
         self.seen: list[Seen] = []
         self.listings = FakeListings(self.requests)
         self.reservations = FakeReservations()

@@ -115,7 +115,49 @@ BAD_URLS = [
     "https://shop.example\x00.evil/",
     "https://[::1/",
     "https://{host}/",
+    "https://[::]/",
+    "https://[::ffff:7f00:1]/",
+    "https://[0:0:0:0:0:ffff:10.0.0.1]/",
+    "https://[::ffff:0:127.0.0.1]/",
+    "https://[::1%25lo]/",
+    "https://[2002:7f00:1::]/",
+    "https://[64:ff9b:1::7f00:1]/",
+    "https://[fec0::1]/",
+    "https://[ff02::1]/",
+    "https://[fd00:ec2::254]/",
+    "https://0x7f.1/",
+    "https://0x7f000001:443/",
+    "https://00000177.1/",
+    "https://127.0.0.1%2f@shop.example/",
+    "https://127\u30020\u30020\u30021/",
+    "https://\uff11\uff12\uff17.0.0.1/",
+    "https://localhost%00.shop.example/",
+    "https://10.0.0.1#@shop.example/",
+    "https://10.0.0.1?@shop.example/",
+    "https://shop.example:443:22/",
+    "https://shop.example:44 3/",
+    "https://shop.example:0443@10.0.0.1/",
+    "https://user%40shop.example@10.0.0.1/",
+    "HTTPS://127.0.0.1/",
+    "https:\\\\127.0.0.1/",
+    "https:/127.0.0.1/",
+    "https://127.0.0.1:443/../",
+    "dict://127.0.0.1:6379/",
+    "unix:///run/ppcd/ppcd.sock",
 ]
+
+#: Names that only their addresses tell about: each is looked up, and what it says is judged.
+NAMES = {
+    "localhost": "127.0.0.1",
+    "localhost.": "::1",
+    "127.0.0.1.nip.example": "127.0.0.1",
+    "metadata.google.internal": "169.254.169.254",
+    "xn--e1afmkfd.example": "10.0.0.1",
+    "ip6-localhost": "::1",
+    "mapped.example": "::ffff:169.254.169.254",
+    "translated.example": "64:ff9b::a9fe:a9fe",
+    "zoned.example": "fe80::1%eth0",
+}
 
 
 class _World:
@@ -168,6 +210,16 @@ def test_a_bad_url_is_refused_before_any_look_up(url: str) -> None:
     assert result.detail.startswith("not sent: ")
     assert world.lookups == []
     assert world.dialled == []
+
+
+@pytest.mark.parametrize(("name", "address"), NAMES.items())
+def test_a_name_that_means_inside_is_not_connected_to(name: str, address: str) -> None:
+    world = _World()
+    world.answers = [[address]]
+    [result] = world.deliver(f"https://{name}/hook")
+    assert isinstance(result, TryLater)
+    assert world.dialled == []
+    assert len(world.lookups) == 1
 
 
 @pytest.mark.parametrize("address", ALLOWED)

@@ -1,6 +1,7 @@
 """What is posted, and what an answer means."""
 
 import base64
+import gzip
 from datetime import UTC, datetime
 from typing import Any
 
@@ -165,6 +166,51 @@ def test_an_endless_answer_is_cut(world: _World) -> None:
     world.accepts()
     world.answers(200, body=b"x" * 65_537)
     assert results[0].detail.startswith("no answer: ")
+
+
+def test_an_answer_that_drips_is_not_waited_for(world: _World) -> None:
+    results = world.deliver()
+    world.accepts()
+    for octet in b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nslow"[:20]:
+        world.protocol.dataReceived(bytes([octet]))
+        world.reactor.advance(0.5)
+    assert results == [TryLater(None, "no answer: timeout waiting for the answer")]
+
+
+def test_a_packed_answer_is_neither_asked_for_nor_unpacked(world: _World) -> None:
+    bomb = gzip.compress(b"\0" * 10_000_000)
+    assert len(bomb) < 65_536
+    results = world.deliver()
+    headers, _ = world.accepts()
+    assert "accept-encoding" not in headers
+    world.answers(200, "Content-Encoding: gzip\r\n", bomb)
+    assert results == [Delivered(200)]
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"2000\r\n" + b"x" * 0x2000,
+        b"HTTP/1.1 200 OK\r\n" + b"X-A: " + b"a" * 5000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X-A: a\r\n" * 500,
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"\0" * 4096,
+    ],
+    ids=["chunks", "long header", "many headers", "interim answers", "garbage"],
+)
+def test_an_answer_without_end_holds_neither_memory_nor_time(world: _World, octets: bytes) -> None:
+    results = world.deliver()
+    world.accepts()
+    for _ in range(400):
+        if results:
+            break
+        world.protocol.dataReceived(octets)
+        octets = octets[octets.index(b"2000\r\n") :] if b"chunked" in octets else octets
+        octets = b"\r\n" + octets if octets.startswith(b"2000") else octets
+        world.reactor.advance(0.025)
+    assert len(results) == 1
+    assert isinstance(results[0], TryLater)
+    world.reactor.advance(10)
 
 
 def test_a_partner_that_hangs_holds_four_connections_and_slows_nobody_else(world: _World) -> None:

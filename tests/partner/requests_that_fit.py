@@ -1,23 +1,33 @@
 """Hooks of schemathesis: most requests that are well formed are also made to be for a phone that
-there is, in money that it has. Else hardly any would get beyond the first look, and answers to
-payments that exist would never be seen.
+there is, in money that it has, to a sink that is registered. Else hardly any would get beyond the
+first look, and answers to payments that exist would never be seen.
+
+Bodies that the specification refuses are left alone: they must be seen to be refused.
 """
 
 import json
-import re
 import zlib
-from typing import Any, Final
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import schemathesis
+import yaml
+from openapi_schema_validator import OAS30Validator, oas30_format_checker
 
-_PHONE: Final = re.compile(r"\+[1-9][0-9]{4,14}")
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
-_HTTPS: Final = re.compile(r"https://[a-z0-9.-]+/?")
+ROOT = Path(__file__).parents[2]
+CREDENTIAL = {
+    "credentialType": "ACCESSTOKEN",
+    "accessToken": "t0ken",
+    "accessTokenType": "bearer",
+    "accessTokenExpiresUtc": "2100-01-01T00:00:00Z",
+}
 
 
 @schemathesis.hook
 def map_body(context: Any, body: Any) -> Any:
-    if _chosen(body):
+    validator = _validator(context.operation.method.lower(), context.operation.path)
+    if validator is not None and _chosen(body) and validator.is_valid(body):
         for part in _objects(body):
             _fit(part)
     return body
@@ -29,6 +39,18 @@ def map_query(context: Any, query: Any) -> Any:
     if isinstance(query, dict) and isinstance(query.get("wait"), int | float):
         query["wait"] = min(query["wait"], 0.01) if query["wait"] > 0 else query["wait"]
     return query
+
+
+@cache
+def _validator(method: str, path: str) -> OAS30Validator | None:
+    for file in ROOT.glob("ppcd/*/openapi/*.yaml"):
+        contract = yaml.safe_load(file.read_text())
+        operation = contract["paths"].get(path, {}).get(method, {})
+        if "requestBody" in operation:
+            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            whole = {"components": contract["components"], **schema}
+            return OAS30Validator(whole, format_checker=oas30_format_checker)
+    return None
 
 
 def _chosen(body: Any) -> bool:
@@ -48,24 +70,21 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 
 def _fit(part: dict[str, Any]) -> None:
-    """Only values that are good already: what is bad must be seen to be refused."""
-    for name, pattern, make in (
+    if "phoneNumber" in part or "referenceCode" in part:
         # Few phones: those of the payments that there are should come again.
-        ("phoneNumber", _PHONE, lambda given: f"+38097000{zlib.crc32(given.encode()) % 500:04}"),
-        ("currency", _CURRENCY, lambda given: "UAH"),
-        ("sink", _HTTPS, lambda given: "https://127.0.0.1/"),
+        given = str(part.get("phoneNumber", part.get("referenceCode")))
+        part["phoneNumber"] = f"+38097000{zlib.crc32(given.encode()) % 500:04}"
+    if "amount" in part:
+        part["amount"] = max(round(part["amount"] % 100, 2), 1)
+    for name, good in (
+        ("currency", "UAH"),
+        ("sink", "https://127.0.0.1/"),
+        ("sinkCredential", CREDENTIAL),
     ):
-        value = part.get(name)
-        if isinstance(value, str) and pattern.fullmatch(value):
-            part[name] = make(value)
-    amount = part.get("amount")
-    if type(amount) in (int, float) and amount >= 1:
-        part["amount"] = max(round(amount % 100, 2), 1)
-    if isinstance(part.get("productId"), str):
-        del part["productId"]
-    tariffs = part.get("tariffs")
-    priced = part.keys() & {"amount", "currency", "description"}
-    if isinstance(tariffs, list) and len(tariffs) == 1 and not priced:
+        if name in part:
+            part[name] = good
+    part.pop("productId", None)
+    if "tariffs" in part:
         # A payment page's, of which this partner has none: the amount says it as well.
         del part["tariffs"]
         part |= {"amount": 25, "currency": "UAH", "description": "250 gold"}

@@ -12,19 +12,17 @@ from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 
 from ppcd.billing.answers import as_refund
 from ppcd.billing.diameter.answers import Answers, Reading, balance_suffices
-from ppcd.billing.diameter.codes import Action
+from ppcd.billing.diameter.codes import Action, Step
 from ppcd.billing.diameter.exchange import Answered, Ended, Event, Expired, Pace
 from ppcd.billing.diameter.octets import Message
-from ppcd.billing.diameter.peer import Peer
-from ppcd.billing.diameter.requests import CreditControl, Identity, Service, end_to_end_id
-from ppcd.billing.diameter.settings import DiameterBillingSettings, DiameterPeerSettings
-from ppcd.billing.unable import CannotReserve
+from ppcd.billing.diameter.peer import Peer, endpoint_of
+from ppcd.billing.diameter.requests import CreditControl, Identity, end_to_end_id, service_of
+from ppcd.billing.diameter.settings import DiameterBillingSettings
 from ppcd.charge.debit import (
     Abilities,
     DebitAnswer,
@@ -33,12 +31,12 @@ from ppcd.charge.debit import (
     NotSent,
     Order,
     QueryAnswer,
+    Reserved,
     Unknown,
 )
 from ppcd.charge.money import Money
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
-from ppcd.smpp.settings import TlsSettings
-from ppcd.smpp.tls import client_tls
+from ppcd.charge.reservation import ReleaseAnswer, Released, ReserveAnswer
 
 log = Logger(namespace="ppcd.billing.diameter")
 
@@ -55,14 +53,14 @@ class _Ask:
 
     __slots__ = ("action", "order", "reply", "session_id")
 
-    def __init__(self, order: Order, action: Action, session_id: str) -> None:
+    def __init__(self, order: Order, action: Action | Step, session_id: str) -> None:
         self.order = order
         self.action = action
         self.session_id = session_id
         self.reply: Deferred[Message | Unknown] = Deferred()
 
 
-class DiameterBilling(CannotReserve):
+class DiameterBilling:
     """Debits and refunds over Diameter; fulfils flow's protocol. `start` connects the peers.
 
     `endpoints` take the place of those that the settings name, in the same order. OSError or
@@ -84,7 +82,7 @@ class DiameterBilling(CannotReserve):
         self._settings = settings
         self._clock: IReactorTime = reactor
         identity = Identity(host=settings.origin_host, realm=settings.origin_realm)
-        self._requests = CreditControl(_service(settings, identity))
+        self._requests = CreditControl(service_of(settings, identity))
         self._answers = Answers(refusals=settings.refusals, vendor_refusals=settings.vendor_codes())
         pace = Pace(
             answer_s=settings.answer_timeout_s,
@@ -92,7 +90,7 @@ class DiameterBilling(CannotReserve):
             late_s=max(LATE_S_MIN, 2 * settings.abilities.quiet_period_s),
         )
         if endpoints is None:
-            endpoints = [_endpoint(settings, peer, reactor) for peer in settings.peers.values()]
+            endpoints = [endpoint_of(settings, peer, reactor) for peer in settings.peers.values()]
         self.peers: Final = [
             Peer(
                 f"{name}/{peer_name}",
@@ -127,6 +125,24 @@ class DiameterBilling(CannotReserve):
     async def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
         """Asks for the money once; `may_send` is asked in the turn that writes the request."""
         return await self._move(order, Action.DIRECT_DEBITING, may_send)
+
+    async def reserve(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReserveAnswer:
+        """Opens a session that holds the money; its reference is the host that answered."""
+        reading = await self._moved(order, Step.RESERVE, may_send)
+        answer = reading.answer
+        return Reserved(reading.origin_host) if isinstance(answer, Debited) else answer
+
+    async def capture(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
+        """Ends the session: all of the money was used."""
+        return await self._move(order, Step.CAPTURE, may_send)
+
+    async def release(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReleaseAnswer:
+        """Ends the session: nothing was used."""
+        reading = await self._moved(order, Step.RELEASE, may_send)
+        # Who knows of no session holds nothing in it.
+        if reading.no_session or isinstance(reading.answer, Debited):
+            return Released()
+        return reading.answer
 
     async def query(self, order: DebitOrder) -> QueryAnswer:
         """Diameter can't be asked what became of a debit; a late answer may have told."""
@@ -181,12 +197,15 @@ class DiameterBilling(CannotReserve):
     # Asking
 
     async def _move(
-        self, order: Order, action: Action, may_send: Callable[[], bool]
+        self, order: Order, action: Action | Step, may_send: Callable[[], bool]
     ) -> DebitAnswer:
         """Asks once that money be moved, whichever way."""
         late = self._done_late(order)
-        if late is not None:
-            return late
+        return late or (await self._moved(order, action, may_send)).answer
+
+    async def _moved(
+        self, order: Order, action: Action | Step, may_send: Callable[[], bool]
+    ) -> Reading:
         # RFC 6733, 3: T only when something is unanswered, never after an error answer.
         answered = self._errors.pop(order.key, None) == order.attempt - 1
         repeat = order.repeat and not answered
@@ -195,20 +214,21 @@ class DiameterBilling(CannotReserve):
             _remember(self._errors, order.key, order.attempt)
         if reading.alarm is not None:
             self._alarm(order, reading.alarm)
-        return reading.answer
+        return reading
 
     async def _read(
-        self, order: Order, action: Action, may_send: Callable[[], bool], *, repeat: bool
+        self, order: Order, action: Action | Step, may_send: Callable[[], bool], *, repeat: bool
     ) -> Reading:
-        busy: Reading | None = None
-        tried: list[Peer] = []
+        busy, tried = None, list[Peer]()
         # One that is too busy has done nothing: RFC 6733, 7.1.3 sends us to the next one.
         while len(tried) < len(self.peers):
             reply = await self._ask(order, action, may_send, repeat=repeat, tried=tried)
             if not isinstance(reply, tuple):
                 return busy if busy and isinstance(reply, NotSent) else Reading(reply)
             session_id, message = reply
-            reading = self._answers.read(message, session_id=session_id, money=order.money)
+            reading = self._answers.read(
+                message, session_id=session_id, money=order.money, number=_number(action)
+            )
             if not isinstance(reading.answer, NotSent):
                 return reading
             busy = reading
@@ -218,7 +238,7 @@ class DiameterBilling(CannotReserve):
     async def _ask(
         self,
         order: Order,
-        action: Action,
+        action: Action | Step,
         may_send: Callable[[], bool],
         *,
         repeat: bool = False,
@@ -304,10 +324,12 @@ class DiameterBilling(CannotReserve):
     # Late answers and alarms
 
     def _came_late(self, ask: _Ask, message: Message) -> None:
-        if ask.action is Action.CHECK_BALANCE:
-            return
+        if ask.action in (Action.CHECK_BALANCE, Step.RESERVE, Step.RELEASE):
+            return  # no money has moved, and it is asked again
         order = ask.order
-        reading = self._answers.read(message, session_id=ask.session_id, money=order.money)
+        reading = self._answers.read(
+            message, session_id=ask.session_id, money=order.money, number=_number(ask.action)
+        )
         answer = reading.answer
         # Only what was done is kept. A refusal of one attempt says nothing about those after it.
         if isinstance(answer, Debited):
@@ -338,6 +360,10 @@ class DiameterBilling(CannotReserve):
         )
 
 
+def _number(action: Action | Step) -> int:
+    return action.number if isinstance(action, Step) else 0
+
+
 def _settle(ask: _Ask, why: str) -> None:
     _release(ask.reply, Unknown(why))
 
@@ -354,33 +380,3 @@ def _remember(memory: dict[str, Any], key: str, value: object) -> None:
     memory[key] = value
     if len(memory) > REMEMBERED_MAX:
         del memory[next(iter(memory))]
-
-
-def _service(settings: DiameterBillingSettings, identity: Identity) -> Service:
-    return Service(
-        identity=identity,
-        session_identity=settings.session_identity,
-        destination_realm=settings.destination_realm,
-        destination_host=settings.destination_host,
-        context=settings.service_context_id,
-        service_identifier=settings.service_identifier,
-        rating_group=settings.rating_group,
-        use_mscc=settings.use_mscc,
-    )
-
-
-def _endpoint(
-    settings: DiameterBillingSettings, peer: DiameterPeerSettings, reactor: Any
-) -> IStreamClientEndpoint:
-    plain = HostnameEndpoint(reactor, peer.host, peer.port, timeout=settings.connect_timeout_s)
-    if settings.tls is None:
-        return plain
-    tls = TlsSettings(
-        ca_file=settings.tls.ca_file,
-        certificate_file=settings.tls.certificate_file,
-        key_file=settings.tls.key_file,
-        server_name=peer.server_name,
-        minimum_version=settings.tls.version_min,
-    )
-    endpoint: IStreamClientEndpoint = wrapClientTLS(client_tls(tls, peer.host), plain)
-    return endpoint

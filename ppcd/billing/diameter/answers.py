@@ -7,7 +7,7 @@ that contradicts itself or the request, is Unknown, for a guess would cost someb
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ppcd.billing.diameter.codes import Code, Command, Flag, Result
@@ -59,6 +59,10 @@ class Reading:
     alarm: str | None = None
     #: An error answer that settles nothing: asking again is a new question, without the T flag.
     is_error: bool = False
+    #: Who answered, by its own word.
+    origin_host: str | None = None
+    #: It knows nothing of the session.
+    no_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +89,22 @@ class Answers:
         for (vendor, code), reason in vendor_refusals.items():
             self._refusals[Said(code, vendor)] = reason
 
-    def read(self, message: Message, *, session_id: str, money: Money) -> Reading:
-        """What the answer says about the debit of `money` that was asked for in the session."""
+    def read(self, message: Message, *, session_id: str, money: Money, number: int = 0) -> Reading:
+        """What the answer says about the debit of `money` that was asked for in the session.
+
+        `number` is the request's in it.
+        """
         try:
             avps = message.avps()
-            wrong = _mismatch(message, avps, session_id)
+            wrong = _mismatch(message, avps, session_id, number)
             if wrong is not None:
                 return Reading(Unknown(wrong))
-            return self._reading(avps, session_id, money)
+            host = avps.one(Code.ORIGIN_HOST)
+            reading = self._reading(avps, session_id, money)
+            gone = [Said(Result.UNKNOWN_SESSION_ID)] == _results(avps)
+            return replace(
+                reading, origin_host=None if host is None else host.text(), no_session=gone
+            )
         except Malformed as exc:
             return Reading(Unknown(f"the answer can't be read: {exc}"))
 
@@ -151,7 +163,7 @@ def balance_suffices(message: Message, *, session_id: str) -> bool | None:
         return None
 
 
-def _mismatch(message: Message, avps: Avps, session_id: str) -> str | None:
+def _mismatch(message: Message, avps: Avps, session_id: str, asked: int = 0) -> str | None:
     """Why this can't be the answer to what was asked, whatever its Hop-by-Hop Identifier says."""
     if message.command != Command.CREDIT_CONTROL:
         return f"an answer to command {message.command}"
@@ -163,7 +175,7 @@ def _mismatch(message: Message, avps: Avps, session_id: str) -> str | None:
         return "the answer has no Session-Id"
     if session is not None and session.text() != session_id:
         return "the answer is of another session"
-    if number is not None and number.u32() != 0:
+    if number is not None and number.u32() != asked:
         return "the answer is to another request of the session"
     return None
 

@@ -1,6 +1,6 @@
 """The numbers of RFC 6733 and RFC 8506 that a one-off debit needs, by their names in the RFCs."""
 
-from enum import IntEnum
+from enum import Enum, IntEnum, auto
 from typing import Final
 
 #: Diameter Credit-Control, in the header and in Auth-Application-Id.
@@ -52,6 +52,7 @@ class Code(IntEnum):
     DESTINATION_REALM = 283
     DESTINATION_HOST = 293
     ORIGIN_REALM = 296
+    TERMINATION_CAUSE = 295
     EXPERIMENTAL_RESULT = 297
     EXPERIMENTAL_RESULT_CODE = 298
     CC_MONEY = 413
@@ -68,6 +69,7 @@ class Code(IntEnum):
     SUBSCRIPTION_ID = 443
     SUBSCRIPTION_ID_DATA = 444
     UNIT_VALUE = 445
+    USED_SERVICE_UNIT = 446
     VALUE_DIGITS = 447
     SUBSCRIPTION_ID_TYPE = 450
     MULTIPLE_SERVICES_CREDIT_CONTROL = 456
@@ -82,6 +84,26 @@ class Action(IntEnum):
     CHECK_BALANCE = 2
 
 
+class Step(Enum):
+    """The requests of a session, for payments in two steps: RFC 8506, 5."""
+
+    #: INITIAL_REQUEST: the money is held.
+    RESERVE = auto()
+    #: TERMINATION_REQUEST: all of it was used.
+    CAPTURE = auto()
+    #: TERMINATION_REQUEST: nothing was used.
+    RELEASE = auto()
+
+    @property
+    def number(self) -> int:
+        """CC-Request-Number: a session has one end, whichever it is."""
+        return 0 if self is Step.RESERVE else 1
+
+
+INITIAL_REQUEST: Final = 1
+TERMINATION_REQUEST: Final = 3
+#: Termination-Cause: the service was ended as it should be.
+LOGOUT: Final = 1
 #: CC-Request-Type EVENT_REQUEST; its CC-Request-Number is 0.
 EVENT_REQUEST: Final = 4
 END_USER_E164: Final = 0
@@ -101,6 +123,7 @@ class Result(IntEnum):
     CREDIT_CONTROL_NOT_APPLICABLE = 4011
     CREDIT_LIMIT_REACHED = 4012
     AVP_UNSUPPORTED = 5001
+    UNKNOWN_SESSION_ID = 5002
     INVALID_AVP_VALUE = 5004
     MISSING_AVP = 5005
     CONTRADICTING_AVPS = 5007

@@ -9,10 +9,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from random import Random
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger, LogLevel
@@ -20,6 +21,9 @@ from twisted.logger import Logger, LogLevel
 from ppcd.billing.diameter.driver import Driver
 from ppcd.billing.diameter.exchange import Ended, Event, Exchange, Odd, Opened, Pace, Suspected
 from ppcd.billing.diameter.requests import Identity
+from ppcd.billing.diameter.settings import DiameterBillingSettings, DiameterPeerSettings
+from ppcd.smpp.settings import TlsSettings
+from ppcd.smpp.tls import client_tls
 
 log = Logger(namespace="ppcd.billing.diameter")
 
@@ -209,3 +213,21 @@ class Peer:
         left, self._left = self._left, None
         if left is not None:
             left.callback(None)
+
+
+def endpoint_of(
+    settings: DiameterBillingSettings, peer: DiameterPeerSettings, reactor: Any
+) -> IStreamClientEndpoint:
+    """Where a peer of the settings is connected to, with TLS or without."""
+    plain = HostnameEndpoint(reactor, peer.host, peer.port, timeout=settings.connect_timeout_s)
+    if settings.tls is None:
+        return plain
+    tls = TlsSettings(
+        ca_file=settings.tls.ca_file,
+        certificate_file=settings.tls.certificate_file,
+        key_file=settings.tls.key_file,
+        server_name=peer.server_name,
+        minimum_version=settings.tls.version_min,
+    )
+    endpoint: IStreamClientEndpoint = wrapClientTLS(client_tls(tls, peer.host), plain)
+    return endpoint

@@ -17,14 +17,19 @@ from ppcd.billing.diameter.codes import (
     CREDIT_CONTROL,
     END_USER_E164,
     EVENT_REQUEST,
+    INITIAL_REQUEST,
+    LOGOUT,
+    TERMINATION_REQUEST,
     Action,
     Cause,
     Code,
     Result,
+    Step,
 )
 from ppcd.billing.diameter.currency import NUMERIC
 from ppcd.billing.diameter.octets import Avp, avp, i32_avp, i64_avp, text_avp, u32_avp
-from ppcd.charge.debit import Order
+from ppcd.billing.diameter.settings import DiameterBillingSettings
+from ppcd.charge.debit import DebitOrder, Order
 from ppcd.charge.money import Money, exponent
 from ppcd.charge.refund import RefundOrder
 from ppcd.store.ids import time_of
@@ -35,6 +40,8 @@ PRODUCT_NAME: Final = "ppcd"
 #: Address Family Numbers: RFC 6733, 4.3.1.
 _FAMILY: Final = {4: 1, 6: 2}
 _U32_MAX: Final = 0xFFFFFFFF
+#: Tells a session's second request from its first.
+_OTHER_REQUEST: Final = 0xAAAAAAAA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +66,20 @@ class Service:
     use_mscc: bool
 
 
+def service_of(settings: DiameterBillingSettings, identity: Identity) -> Service:
+    """What the settings say is the same in every request."""
+    return Service(
+        identity=identity,
+        session_identity=settings.session_identity,
+        destination_realm=settings.destination_realm,
+        destination_host=settings.destination_host,
+        context=settings.service_context_id,
+        service_identifier=settings.service_identifier,
+        rating_group=settings.rating_group,
+        use_mscc=settings.use_mscc,
+    )
+
+
 class CreditControl:
     """Writes credit-control requests; what never changes in them is written once."""
 
@@ -72,13 +93,19 @@ class CreditControl:
             + text_avp(Code.DESTINATION_REALM, service.destination_realm)
             + u32_avp(Code.AUTH_APPLICATION_ID, CREDIT_CONTROL)
             + text_avp(Code.SERVICE_CONTEXT_ID, service.context)
-            + u32_avp(Code.CC_REQUEST_TYPE, EVENT_REQUEST)
-            + u32_avp(Code.CC_REQUEST_NUMBER, 0)
         )
+        self._to_one_host = service.destination_host is not None
         if service.destination_host is not None:
             head += text_avp(Code.DESTINATION_HOST, service.destination_host)
-        self._heads = {
-            action: head + u32_avp(Code.REQUESTED_ACTION, action.value) for action in Action
+        event = head + _kind(EVENT_REQUEST, 0)
+        self._heads: dict[Action | Step, bytes] = {
+            action: event + u32_avp(Code.REQUESTED_ACTION, action.value) for action in Action
+        }
+        end = _kind(TERMINATION_REQUEST, 1) + u32_avp(Code.TERMINATION_CAUSE, LOGOUT)
+        self._heads |= {
+            Step.RESERVE: head + _kind(INITIAL_REQUEST, 0),
+            Step.CAPTURE: head + end,
+            Step.RELEASE: head + end,
         }
         self._service = b"".join(
             u32_avp(code, number)
@@ -89,18 +116,27 @@ class CreditControl:
             if number is not None
         )
 
-    def session_id(self, order: Order, action: Action = Action.DIRECT_DEBITING) -> str:
+    def session_id(self, order: Order, action: Action | Step = Action.DIRECT_DEBITING) -> str:
         """The same for every attempt at this order, for ever; the OCS recognises repeats by it."""
         number = _number(order.key)
         own = f"key;{order.key}" if number is None else f"{number >> 32};{number & _U32_MAX}"
         # A question is another session than the debit: only one of the two may be remembered. A
         # refund has a key, and so a session, of its own; it says so for people.
-        tail = "" if action is Action.DIRECT_DEBITING else f";{action.name.lower()}"
+        # Both steps of a payment are one session.
+        name = "session" if isinstance(action, Step) else action.name.lower()
+        tail = "" if action is Action.DIRECT_DEBITING else f";{name}"
         return f"{self._session_identity};{own}{tail}"
 
-    def body(self, order: Order, action: Action = Action.DIRECT_DEBITING) -> bytes:
+    def body(self, order: Order, action: Action | Step = Action.DIRECT_DEBITING) -> bytes:
         """The AVPs of the request for `order`."""
-        units = avp(Code.REQUESTED_SERVICE_UNIT, money_avp(order.money))
+        used = action in (Step.CAPTURE, Step.RELEASE)
+        amount_minor = 0 if action is Step.RELEASE else order.money.amount_minor
+        money = _money_avp(amount_minor, order.money.currency)
+        units = avp(Code.USED_SERVICE_UNIT if used else Code.REQUESTED_SERVICE_UNIT, money)
+        head = self._heads[action]
+        if used and not self._to_one_host and isinstance(order, DebitOrder) and order.reservation:
+            # A session stays with who holds the money: RFC 6733, 8.1.
+            head += text_avp(Code.DESTINATION_HOST, order.reservation)
         if self._use_mscc:
             service = avp(Code.MULTIPLE_SERVICES_CREDIT_CONTROL, units + self._service)
         else:
@@ -109,7 +145,7 @@ class CreditControl:
         return b"".join(
             (
                 text_avp(Code.SESSION_ID, self.session_id(order, action)),
-                self._heads[action],
+                head,
                 u32_avp(Code.EVENT_TIMESTAMP, _timestamp(order)),
                 _subscription_id(order.msisdn.digits),
                 service,
@@ -117,7 +153,7 @@ class CreditControl:
         )
 
 
-def end_to_end_id(order: Order, action: Action = Action.DIRECT_DEBITING) -> int:
+def end_to_end_id(order: Order, action: Action | Step = Action.DIRECT_DEBITING) -> int:
     """The End-to-End Identifier: the same on a repeat, another one for each charge of a long time.
 
     The low half of an id is nine bits of milliseconds and a counter that all nodes share;
@@ -125,17 +161,27 @@ def end_to_end_id(order: Order, action: Action = Action.DIRECT_DEBITING) -> int:
     """
     number = _number(order.key)
     low = zlib.crc32(order.key.encode()) if number is None else number & _U32_MAX
-    return low if action is not Action.CHECK_BALANCE else low ^ _U32_MAX
+    if action is Action.CHECK_BALANCE:
+        return low ^ _U32_MAX
+    return low ^ _OTHER_REQUEST if action in (Step.CAPTURE, Step.RELEASE) else low
 
 
 def money_avp(money: Money) -> bytes:
     """CC-Money: 25.00 UAH is 2500, exponent -2, currency 980."""
-    value = i64_avp(Code.VALUE_DIGITS, money.amount_minor)
-    places = exponent(money.currency)
+    return _money_avp(money.amount_minor, money.currency)
+
+
+def _money_avp(amount_minor: int, currency: str) -> bytes:
+    value = i64_avp(Code.VALUE_DIGITS, amount_minor)
+    places = exponent(currency)
     if places:
         value += i32_avp(Code.EXPONENT, -places)
-    currency = u32_avp(Code.CURRENCY_CODE, NUMERIC[money.currency])
-    return avp(Code.CC_MONEY, avp(Code.UNIT_VALUE, value) + currency)
+    unit = avp(Code.UNIT_VALUE, value)
+    return avp(Code.CC_MONEY, unit + u32_avp(Code.CURRENCY_CODE, NUMERIC[currency]))
+
+
+def _kind(request_type: int, number: int) -> bytes:
+    return u32_avp(Code.CC_REQUEST_TYPE, request_type) + u32_avp(Code.CC_REQUEST_NUMBER, number)
 
 
 def capabilities(identity: Identity, address: str) -> bytes:

@@ -93,6 +93,11 @@ class DiameterAbilitiesSettings(_Section):
         description="It takes REFUND_ACCOUNT events; without it refunds are refused to the "
         "partner.",
     )
+    reserving: bool = Field(
+        default=False,
+        description="It holds money in sessions: INITIAL_REQUEST reserves, TERMINATION_REQUEST "
+        "takes what it says was used. Without it payments in two steps are refused to the partner.",
+    )
     quiet_period_s: float = Field(
         default=60,
         ge=0,
@@ -106,6 +111,7 @@ class DiameterAbilitiesSettings(_Section):
             idempotent=self.idempotent,
             stores_refusals=self.stores_refusals,
             reversible=self.reversible,
+            reserving=self.reserving,
             quiet_period_s=self.quiet_period_s,
         )
 

@@ -17,9 +17,20 @@ from ppcd.billing.diameter.currency import NUMERIC
 from ppcd.billing.diameter.settings import DiameterBillingSettings
 from ppcd.charge.debit import Debited, DenialReason, Denied, NotSent, Unknown
 from ppcd.charge.money import Money
+from ppcd.charge.reservation import Released
 from ppcd.smpp.settings import TlsSettings
 from ppcd.smpp.tls import server_tls
-from tests.billing.adapter_contract import PHONE, AdapterContract, Fault, an_order, debit
+from tests.billing.adapter_contract import (
+    PHONE,
+    AdapterContract,
+    Fault,
+    ReservingContract,
+    an_order,
+    capture,
+    debit,
+    release,
+    reserved,
+)
 from tests.billing.diameter.ocs import HOST, Ocs, compiled
 from tests.peers import require_peer
 from tests.smpp.authority import Authority
@@ -87,7 +98,12 @@ class OcsWorld:
             "reconnect_first_s": 0.01,
             "reopen_watchdogs": 1,
             "peer_wait_s": 3,
-            "abilities": {"idempotent": True, "stores_refusals": True, "reversible": True},
+            "abilities": {
+                "idempotent": True,
+                "stores_refusals": True,
+                "reversible": True,
+                "reserving": True,
+            },
         }
         settings = DiameterBillingSettings.model_validate(described | changes)
         self.session_identity = settings.session_identity
@@ -138,7 +154,9 @@ class OcsWorld:
         session = f"{self.session_identity};0;{key}"
         found = [entry for ocs in self.systems for entry in ocs.journal(event)]
         return [
-            entry for entry in found if entry["session"] in (session, f"{session};refund_account")
+            entry
+            for entry in found
+            if entry["session"].removesuffix(";refund_account").removesuffix(";session") == session
         ]
 
 
@@ -168,6 +186,39 @@ class TestDiameterBilling(AdapterContract):
     test_a_query_tells_of_a_kept_refusal = None  # type: ignore[assignment]
     test_not_found_proves_nothing_while_a_debit_may_be_late = None  # type: ignore[assignment]
     test_a_refund_may_be_late_too = None  # type: ignore[assignment]
+
+
+class TestDiameterReserving(ReservingContract):
+    # A session ends once, and whoever asks again is told how it did: nothing of ours ever captures
+    # what it has asked to be released.
+    test_what_is_released_cannot_be_captured = None  # type: ignore[assignment]
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_session_begins_and_ends_and_its_second_request_is_another(
+        self, world: OcsWorld
+    ) -> None:
+        order = await reserved(world)
+        assert order.reservation == "ocs.operator.example"
+        assert isinstance(await capture(world, order), Debited)
+        begin, end = world.entries("asked", "1001")
+        assert begin["session"] == end["session"]
+        assert begin["session"].endswith(";session")
+        assert begin["end_to_end"] != end["end_to_end"]
+        assert [begin["repeat"], end["repeat"]] == [False, False]
+        assert [e["event"] for e in world.entries("reserved", "1001")] == ["reserved"]
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_release_says_that_nothing_was_used(self, world: OcsWorld) -> None:
+        order = await reserved(world)
+        assert await release(world, order) == Released()
+        [entry] = world.entries("released", "1001")
+        assert entry["digits"] == 0
+
+
+class TestDiameterReservingInMultipleServices(TestDiameterReserving):
+    @pytest.fixture
+    def world(self, make: Make) -> OcsWorld:
+        return make(use_mscc=True, service_identifier=7, rating_group=9)
 
 
 class TestDiameterBillingInMultipleServices(TestDiameterBilling):

@@ -6,6 +6,9 @@
 -module(ocs).
 -include_lib("diameter/include/diameter.hrl").
 -export([main/1]).
+%% What stands in the book where an event has its Requested-Action: the two requests of a session.
+-define(BEGIN, 10).
+-define(END, 11).
 -export([peer_up/3, peer_down/3, pick_peer/4, prepare_request/3, prepare_retransmit/3,
          handle_answer/4, handle_error/4, handle_request/3]).
 
@@ -60,10 +63,13 @@ keep(Book, Modes) ->
         {From, Ref, {look, Phone}} ->
             From ! {Ref, maps:get(Phone, Modes, ok)},
             keep(Book, Modes);
-        {From, Ref, {charge, Key, Phone, Units}} ->
+        {From, Ref, {charge, {Session, _, End} = Key, Phone, Units}} ->
             case Book of
                 #{Key := Known} ->
                     From ! {Ref, {answer, Known}},
+                    keep(Book, Modes);
+                _ when End =:= ?END, not is_map_key({Session, 0, ?BEGIN}, Book) ->
+                    From ! {Ref, {answer, {5002, Units}}},
                     keep(Book, Modes);
                 _ ->
                     {Reply, Entry} = decide(maps:get(Phone, Modes, ok), Key, Phone, Units),
@@ -96,11 +102,18 @@ debit({Session, _, Action}, Phone, #{'CC-Money' := [Money]} = Units) ->
     #{'Unit-Value' := Value, 'Currency-Code' := [Currency]} = Money,
     #{'Value-Digits' := Digits} = Value,
     Exponent = maps:get('Exponent', Value, [0]),
-    Done = case Action of 0 -> "debited"; 1 -> "refunded" end,
+    Done = case {Action, Digits} of
+        {0, _} -> "debited";
+        {1, _} -> "refunded";
+        {?BEGIN, _} -> "reserved";
+        {?END, 0} -> "released";
+        {?END, _} -> "debited"
+    end,
     say("\"event\":\"~s\",\"session\":\"~s\",\"msisdn\":\"~s\",\"digits\":~b,"
         "\"exponent\":~b,\"currency\":~b",
         [Done, Session, Phone, Digits, hd(Exponent), Currency]),
-    {2001, Units}.
+    %% Nothing is granted to a session that ends.
+    {2001, case Action of ?END -> none; _ -> Units end}.
 
 more(#{'CC-Money' := [#{'Unit-Value' := #{'Value-Digits' := D} = V} = M]} = U) ->
     U#{'CC-Money' := [M#{'Unit-Value' := V#{'Value-Digits' := D + 1}}]}.
@@ -115,8 +128,13 @@ handle_answer(_, _, _, _) -> ok.
 handle_error(_, _, _, _) -> ok.
 
 handle_request(#diameter_packet{header = Header, errors = [], msg = ['CCR' | Request]}, _, {Peer, Caps}) ->
-    #{'Session-Id' := Session, 'CC-Request-Number' := Number, 'Requested-Action' := Action,
+    #{'Session-Id' := Session, 'CC-Request-Number' := Number, 'CC-Request-Type' := Type,
       'Subscription-Id' := #{'Subscription-Id-Data' := Phone}} = Request,
+    Action = case {Type, Number, Request} of
+        {1, 0, _} -> ?BEGIN;
+        {3, 1, #{'Termination-Cause' := [1]}} -> ?END;
+        {4, 0, #{'Requested-Action' := [Asked]}} -> Asked
+    end,
     say("\"event\":\"asked\",\"session\":\"~s\",\"action\":~b,\"repeat\":~p,\"end_to_end\":~b,"
         "\"from\":\"~s\"",
         [Session, Action, Header#diameter_header.is_retransmitted,
@@ -124,14 +142,17 @@ handle_request(#diameter_packet{header = Header, errors = [], msg = ['CCR' | Req
     {Place, [Units]} = case Request of
         #{'Multiple-Services-Credit-Control' := [#{'Requested-Service-Unit' := Inside}]} ->
             {inside, Inside};
-        #{'Requested-Service-Unit' := Outside} -> {outside, Outside}
+        #{'Multiple-Services-Credit-Control' := [#{'Used-Service-Unit' := Inside}]} ->
+            {inside, Inside};
+        #{'Requested-Service-Unit' := Outside} -> {outside, Outside};
+        #{'Used-Service-Unit' := Outside} -> {outside, Outside}
     end,
     Own = Caps#diameter_caps.origin_host,
     Head = #{'Session-Id' => Session, 'Origin-Host' => element(1, Own),
              'Origin-Realm' => element(1, Caps#diameter_caps.origin_realm),
-             'Auth-Application-Id' => 4, 'CC-Request-Type' => 4, 'CC-Request-Number' => Number},
+             'Auth-Application-Id' => 4, 'CC-Request-Type' => Type, 'CC-Request-Number' => Number},
     case Action of
-        Move when Move =< 1 ->
+        Move when Move =/= 2 ->
             told(ask({charge, {Session, Number, Move}, Phone, Units}), Head, Place, Peer);
         2 ->
             Enough = case ask({look, Phone}) of insufficient -> 1; _ -> 0 end,
@@ -149,6 +170,10 @@ told(reset, _, _, Peer) -> exit(Peer, kill), discard.
 
 result({Vendor, Code}, _, _) ->
     #{'Experimental-Result' => [#{'Vendor-Id' => Vendor, 'Experimental-Result-Code' => Code}]};
+result(5002, _, _) -> #{'Result-Code' => 5002};
+result(2001, none, outside) -> #{'Result-Code' => 2001};
+result(2001, none, inside) ->
+    #{'Result-Code' => 2001, 'Multiple-Services-Credit-Control' => [#{'Result-Code' => 2001}]};
 result(2001, Units, outside) -> #{'Result-Code' => 2001, 'Granted-Service-Unit' => Units};
 result(Code, _, outside) -> #{'Result-Code' => Code};
 %% Outside all is well; what became of the one service stands inside.

@@ -12,9 +12,10 @@ from twisted.internet.task import deferLater
 
 from ppcd.billing.sql import SqlBilling, lanes_for
 from ppcd.billing.sql_settings import SqlBillingSettings
-from ppcd.charge.debit import Debited, DenialReason, Denied, NotFound, NotSent, Unknown
+from ppcd.charge.debit import Debited, DenialReason, Denied, NotFound, NotSent, Reserved, Unknown
 from ppcd.charge.money import Money
 from ppcd.charge.refund import Refunded
+from ppcd.charge.reservation import Released
 from tests.billing.adapter_contract import PHONE, AdapterContract, Fault, a_refund, an_order
 from tests.postgres import query
 from tests.store.proxy import Cut, Proxy
@@ -309,3 +310,57 @@ def test_a_wrong_description_is_refused(change: dict[str, Any], message: str) ->
     with pytest.raises(ValidationError) as raised:
         settings_for("host=h", **change)
     assert message in str(raised.value)
+
+
+#: Money that is held, in as few lines as that can be done in.
+HOLDS = """
+    CREATE TABLE hold (key text PRIMARY KEY, minor bigint NOT NULL, state text NOT NULL);
+    CREATE FUNCTION reserve(a_key text, a_minor bigint, OUT result text, OUT reference text)
+    LANGUAGE sql AS $$
+        INSERT INTO hold VALUES (a_key, a_minor, 'reserved') ON CONFLICT DO NOTHING;
+        SELECT state, 'H-' || key FROM hold WHERE key = a_key;
+    $$;
+    CREATE FUNCTION finish(a_key text, a_reference text, a_state text, OUT result text)
+    LANGUAGE sql AS $$
+        UPDATE hold SET state = a_state
+         WHERE key = a_key AND state = 'reserved' AND a_reference IN ('', 'H-' || key);
+        SELECT coalesce((SELECT state FROM hold WHERE key = a_key), 'nothing');
+    $$
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_money_is_held_by_one_statement_and_taken_or_let_go_by_another(
+    world: SqlWorld,
+) -> None:
+    world.sql(HOLDS)
+    finish = "SELECT * FROM finish({key}, {reservation}, '%s')"
+    adapter = world.an_adapter(
+        abilities={**KEPT, "reversible": "true", "reserving": "true"},
+        reserve={"statement": "SELECT * FROM reserve({key}, {amount_minor})"},
+        capture={"statement": finish % "debited"},
+        release={
+            "statement": finish % "released",
+            "answer": {"released": ["released"], "not_found": ["nothing"]},
+        },
+    )
+
+    async def step(name: str, key: str, reservation: str | None = None) -> Any:
+        order = an_order(key, reservation=reservation)
+        return await getattr(adapter, name)(order, may_send=lambda: True)
+
+    assert await step("reserve", "1001") == Reserved("H-1001")
+    assert isinstance(await step("capture", "1001", "H-1001"), Debited)
+    assert await step("reserve", "1002") == Reserved("H-1002")
+    for _ in range(2):
+        assert await step("release", "1002", "H-1002") == Released()
+    assert isinstance(await step("capture", "1002", "H-1002"), Unknown)
+    assert await step("release", "1003") == Released()
+    assert world.sql("SELECT key, state FROM hold ORDER BY key") == [
+        ("1001", "debited"),
+        ("1002", "released"),
+    ]
+    unsent = await adapter.reserve(an_order("1004"), may_send=lambda: False)
+    assert isinstance(unsent, NotSent)
+    await adapter.close()
+    assert isinstance(await world.adapter.reserve(an_order(), may_send=lambda: True), NotSent)

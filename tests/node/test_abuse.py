@@ -126,9 +126,12 @@ def test_the_access_log_names_partner_and_correlator(world: World) -> None:
 
 def test_a_partner_to_whom_all_say_no_is_slowed(world: World) -> None:
     phones = [str(next(PHONES)) for _ in range(12)]
+    payments = []
     for phone in phones:
-        world.node.prompted(phone, f"pump-{phone}")
+        payments.append(world.node.prompted(phone, f"pump-{phone}"))
         world.reply(phone, "НЕТ")
+    for payment in payments:
+        assert world.node.payment(payment, wait_s=20)["denialReason"] == "USER_DECLINED"
     # A node that starts looks at once; those that run do so every few seconds.
     third = world.add_node()
     third.start()

@@ -29,13 +29,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.mark.peer
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_every_answer_is_one_that_the_specification_has(world: World) -> None:
     """A few hundred cases; `scripts/fuzz_api.py` makes ten thousand."""
     assert "not_a_server_error" in CHECKS
     answers: Counter[tuple[str, int]] = Counter()
     for name in served():
         origin = f"http://127.0.0.1:{world.node.partner_port}"
-        found = run(origin, world.partner.key, name=name, each=10, seed=1)
+        found = run(origin, world.partner.key, name=name, each=15, seed=1, sequences=False)
         assert found.passed, found.report
         assert found.cases >= 50
         answers.update(found.answers)

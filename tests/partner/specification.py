@@ -66,8 +66,11 @@ def served() -> dict[str, int]:
     return found
 
 
-def run(origin: str, key: str, *, name: str, each: int, seed: int) -> Run:
-    """Try the specification `name` as served at `origin`, `each` cases an operation or more."""
+def run(origin: str, key: str, *, name: str, each: int, seed: int, sequences: bool = True) -> Run:
+    """Try the specification `name` as served at `origin`, `each` cases an operation or more;
+    without `sequences`, no requests that follow from answers, which take longest.
+    """
+    phases = "examples,coverage,fuzzing" + ",stateful" * sequences
     program = Path(sys.executable).with_name("schemathesis")
     with tempfile.TemporaryDirectory() as directory:
         events = Path(directory) / "events.ndjson"
@@ -77,6 +80,7 @@ def run(origin: str, key: str, *, name: str, each: int, seed: int) -> Run:
                 *("--header", f"Authorization: Bearer {key}", "--checks", ",".join(CHECKS)),
                 *("--max-examples", str(max(each, EACH_MIN)), "--seed", str(seed)),
                 *("--continue-on-failure", "--no-shrink", "--warnings", "off"),
+                *("--phases", phases),
                 *("--report", "ndjson", "--report-ndjson-path", str(events)),
             ],
             capture_output=True,

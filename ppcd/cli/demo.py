@@ -66,14 +66,28 @@ billing:
       queryable: true
       stores_refusals: true
       reversible: true
+      reserving: true
       quiet_period_s: 10
     answer:
       not_processed_statuses: [503]
+      not_found: [released]
       echoes: {key: key, amount_minor: amount_minor, currency: currency}
       reasons:
         insufficient: INSUFFICIENT_FUNDS
         barred: SERVICE_DENIED
         unknown: USER_UNKNOWN
+    reserve:
+      url: $billing_url/billing/reservations
+      answer:
+        not_processed_statuses: [503]
+        reasons:
+          {insufficient: INSUFFICIENT_FUNDS, barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
+    capture:
+      url: $billing_url/billing/captures
+      answer: {not_processed_statuses: [503], reasons: {barred: SERVICE_DENIED}}
+    release:
+      url: $billing_url/billing/releases
+      answer: {not_processed_statuses: [503]}
     refund:
       url: $billing_url/billing/refunds
       query: {url: "$billing_url/billing/refunds/{key}"}

@@ -15,7 +15,6 @@ from ppcd.store.rows import (
     ClearReplies,
     DebitJob,
     Evidence,
-    NewReply,
     PromptKey,
     WebhookKey,
 )
@@ -213,14 +212,3 @@ def _debit_job(
     charge_id: int, partner_id: int, msisdn: int, amount_minor: int, currency: str, billing: str
 ) -> DebitJob:
     return DebitJob(charge_id, partner_id, msisdn, amount_minor, currency, billing, attempts=0)
-
-
-_BEFORE = """
-    SELECT r.reply_id, r.effect, r.charge_id FROM reply r WHERE r.reply_id = ANY(%s::bigint[])
-"""
-
-
-def settled_before(cur: Cursor, batch: Sequence[NewReply]) -> dict[int, Settled]:
-    """What an earlier run of the same batch, whose commit's answer was lost, did after all."""
-    cur.execute(_BEFORE, [integers(reply.reply_id for reply in batch)])
-    return {row[0]: Settled(row[1], row[2]) for row in cur.fetchall()}

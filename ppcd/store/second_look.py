@@ -5,16 +5,19 @@ What a reply does in its situation is the domain's `consequence`; here it is car
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ppcd.charge.consequence import Effect, Situation, consequence
 from ppcd.charge.reading import Verdict
 from ppcd.charge.rules import State
-from ppcd.store.replies import INSERT_REPLY, Settled, evidence_columns, settled_before
-from ppcd.store.rows import NewReply, PromptKey, PromptNo, WebhookKey, webhook_key
+from ppcd.store.replies import INSERT_REPLY, Settled, evidence_columns
+from ppcd.store.rows import NewReply, PromptKey, PromptNo, webhook_key
 from ppcd.store.sql import END, Cursor, integers, lock_awaiting, texts
+
+_BEFORE = """
+    SELECT r.reply_id, r.effect, r.charge_id FROM reply r WHERE r.reply_id = ANY(%s::bigint[])
+"""
 
 _LOCK_HOLDS = """
     SELECT key FROM hold WHERE key = ANY(%s::bigint[]) ORDER BY key FOR UPDATE
@@ -27,7 +30,7 @@ _SITUATIONS = """
                 ELSE coalesce((SELECT s.state FROM charge_status s
                                 WHERE s.charge_id = h.charge_id), 'expired') END,
            a.written_at IS NOT NULL, a.expires_at > (SELECT business_now()), a.code,
-           a.major_number, a.reprompts, a.wrong_codes, a.by_pin
+           a.major_number, a.reprompts, a.wrong_codes, a.by_pin, a.expires_at::text
       FROM hold h
       LEFT JOIN awaiting a ON a.key = h.key AND a.charge_id = h.charge_id
      WHERE h.key = ANY(%s::bigint[])
@@ -38,7 +41,6 @@ _COUNT = """
       FROM unnest(%(key)s::bigint[], %(charge_id)s::bigint[], %(asked)s::smallint[],
                   %(wrong)s::smallint[]) AS u(key, charge_id, asked, wrong)
      WHERE a.key = u.key AND a.charge_id = u.charge_id
- RETURNING a.key, a.charge_id, a.reprompts, a.code, a.expires_at
 """
 
 _DECLINE = (
@@ -77,10 +79,11 @@ _INSERT_REPLIES = (
 
 # A notice is sent once: its number is taken for good by the job, then by the fact.
 _NOTICE_JOBS = """
-    WITH t AS MATERIALIZED (SELECT business_now() + make_interval(secs => %(lease_s)s) AS run_at)
+    WITH t AS MATERIALIZED (SELECT business_now() AS now)
     INSERT INTO prompt_job (charge_id, prompt_no, kind, code, key, give_up_at, run_at)
-    SELECT n.charge_id, n.prompt_no, n.kind, n.code, n.key, n.give_up_at,
-           (SELECT run_at FROM t)
+    SELECT n.charge_id, n.prompt_no, n.kind, n.code, n.key,
+           coalesce(n.give_up_at, (SELECT now FROM t) + interval '1 day'),
+           (SELECT now + make_interval(secs => %(lease_s)s) FROM t)
       FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[], %(kind)s::text[],
                   %(code)s::text[], %(key)s::bigint[], %(give_up_at)s::timestamptz[])
            AS n(charge_id, prompt_no, kind, code, key, give_up_at)
@@ -92,17 +95,44 @@ _NOTICE_JOBS = """
 
 
 class _Seen(NamedTuple):
+    """The charge that a reply can only mean, as _SITUATIONS gives it."""
+
+    key: int
     charge_id: int
-    situation: Situation
+    state: str
+    written: bool | None
+    alive: bool | None
+    code: str | None
+    major_number: str | None
+    reprompts: int | None
+    wrong_codes: int | None
+    by_pin: bool | None
+    expires_at: str | None
+
+
+class _Judged(NamedTuple):
+    """A reply, what it does, and the charge that it meant."""
+
+    reply: NewReply
+    effect: Effect
+    seen: _Seen | None
+    #: A question may follow.
+    may_ask: bool
+
+    @property
+    def charge_id(self) -> int | None:
+        return None if self.seen is None else self.seen.charge_id
 
 
 class _Notice(NamedTuple):
+    """A text that is to be sent. Without an end it is given up a day later."""
+
     charge_id: int
     prompt_no: int
     kind: str
     code: str | None
-    key: int | None
-    give_up_at: datetime
+    key: int
+    give_up_at: str | None
 
 
 def look_again(
@@ -121,188 +151,180 @@ def look_again(
     same key. Asking first what was done before, it needs no `repeat`.
     """
     keys = sorted(r.key for r in batch if r.key is not None and r.evidence.link not in untrusted)
-    # The locks first, the look second: a new statement sees what was committed while we waited.
-    cur.execute(_LOCK_HOLDS, [integers(keys)])
-    lock_awaiting(cur, keys)
-    # Always, not in repeats alone: a repeated confirmation may have waited for its first run and
-    # found the rows gone without seeing, in its one snapshot, that it was this node who took them.
-    settled = settled_before(cur, batch)
-    left = [r for r in batch if r.reply_id not in settled]
-    if left:
-        seen = _situations(cur, keys)
-        work = _Work(cur, left, lease_s)
-        for reply in left:
-            link = reply.evidence.link
-            meant = None if reply.key is None or link in untrusted else seen.get(reply.key)
-            effect = (
-                Effect.UNTRUSTED
-                if link in untrusted
-                else consequence(
-                    Verdict(reply.evidence.verdict),
-                    reply.evidence.number,
-                    meant.situation if meant else None,
-                    reprompts_max=reprompts_max,
-                    wrong_codes_max=wrong_codes_max,
-                )
-            )
-            may_ask = meant is not None and meant.situation.reprompts < reprompts_max
-            work.judged(reply, effect, meant.charge_id if meant else None, may_ask=may_ask)
-        settled |= work.carry_out()
+    settled, seen = _look(cur, batch, keys)
+    judged = []
+    for reply in batch:
+        if reply.reply_id in settled:
+            continue
+        evidence = reply.evidence
+        if evidence.link in untrusted:
+            judged.append(_Judged(reply, Effect.UNTRUSTED, None, may_ask=False))
+            continue
+        meant = None if reply.key is None else seen.get(reply.key)
+        effect = _effect(
+            evidence.verdict,
+            evidence.number,
+            meant and meant[2:-1],
+            reprompts_max=reprompts_max,
+            wrong_codes_max=wrong_codes_max,
+        )
+        may_ask = meant is not None and (meant.reprompts or 0) < reprompts_max
+        judged.append(_Judged(reply, effect, meant, may_ask))
+    if judged:
+        settled |= _carry_out(cur, judged, lease_s)
     return [settled[r.reply_id] for r in batch]
 
 
-def _situations(cur: Cursor, keys: Sequence[int]) -> dict[int, _Seen]:
-    """By key, the charge that a reply can only mean."""
-    cur.execute(_SITUATIONS, [integers(keys)])
-    return {key: _Seen(charge_id, _situation(*situation)) for key, charge_id, *situation in cur}
+def _look(
+    cur: Cursor, batch: Sequence[NewReply], keys: Sequence[int]
+) -> tuple[dict[int, Settled], dict[int, _Seen]]:
+    """What was settled before, by reply_id; and by key, the charge that a reply can only mean."""
+    before, situations = (cur.connection.cursor() for _ in range(2))
+    # The locks first, the look second: a new statement sees what was committed while we waited.
+    # They go over in one piece all the same: on a busy node each answer that must be waited for
+    # costs a turn of the scheduler and one of the interpreter's lock.
+    with cur.connection.pipeline():
+        cur.execute(_LOCK_HOLDS, [integers(keys)])
+        lock_awaiting(cur, keys)
+        # Always, not in repeats alone: a repeated confirmation may have waited for its first run
+        # and found the rows gone without seeing, in its one snapshot, that it was this node who
+        # took them.
+        before.execute(_BEFORE, [integers(reply.reply_id for reply in batch)])
+        situations.execute(_SITUATIONS, [integers(keys)])
+        settled = {row[0]: Settled(row[1], row[2]) for row in before.fetchall()}
+        seen = {row[0]: _Seen._make(row) for row in situations.fetchall()}
+    return settled, seen
 
 
-# In a flood nearly all are in one of a few.
-@lru_cache(maxsize=1024)
-def _situation(
-    state: str,
-    written: bool | None,  # noqa: FBT001  # a row's columns
-    alive: bool | None,  # noqa: FBT001
-    code: str | None,
-    major_number: str | None,
-    reprompts: int | None,
-    wrong_codes: int | None,
-    by_pin: bool | None,  # noqa: FBT001
-) -> Situation:
-    return Situation(
-        state=State(state),
-        written=bool(written),
-        alive=bool(alive),
-        code=code,
-        major_number=major_number or "",
-        reprompts=reprompts or 0,
-        wrong_codes=wrong_codes or 0,
-        by_pin=bool(by_pin),
+@lru_cache(maxsize=4096)
+def _effect(
+    verdict: str,
+    number: str | None,
+    meant: tuple[Any, ...] | None,
+    *,
+    reprompts_max: int,
+    wrong_codes_max: int,
+) -> Effect:
+    """What a reply does in its situation; the same few come again and again."""
+    situation = None
+    if meant is not None:
+        state, written, alive, code, major_number, reprompts, wrong_codes, by_pin = meant
+        situation = Situation(
+            state=State(state),
+            written=bool(written),
+            alive=bool(alive),
+            code=code,
+            major_number=major_number or "",
+            reprompts=reprompts or 0,
+            wrong_codes=wrong_codes or 0,
+            by_pin=bool(by_pin),
+        )
+    return consequence(
+        Verdict(verdict),
+        number,
+        situation,
+        reprompts_max=reprompts_max,
+        wrong_codes_max=wrong_codes_max,
     )
 
 
-class _Work:
-    """The work rows that a batch's effects call for. Lives as long as one transaction."""
-
-    def __init__(self, cur: Cursor, batch: Sequence[NewReply], lease_s: float) -> None:
-        self._cur = cur
-        self._batch = batch
-        self._lease_s = lease_s
-        self._effects: dict[int, Effect] = {}
-        self._charges: dict[int, int | None] = {}
-        self._may_ask: set[int] = set()
-
-    def judged(
-        self, reply: NewReply, effect: Effect, charge_id: int | None, *, may_ask: bool
-    ) -> None:
-        """Take note of what a reply does, and to which charge."""
-        self._effects[reply.reply_id] = effect
-        self._charges[reply.reply_id] = charge_id
-        if may_ask:
-            self._may_ask.add(reply.reply_id)
-
-    def carry_out(self) -> dict[int, Settled]:
-        """Do and record it; by reply_id, what was done."""
-        prompts = self._notices(self._count())
-        webhooks = self._decline()
-        ids = [reply.reply_id for reply in self._batch]
-        self._cur.execute(
+def _carry_out(cur: Cursor, batch: Sequence[_Judged], lease_s: float) -> dict[int, Settled]:
+    """Do what the replies call for and record them; by reply_id, what was done."""
+    notices = {one.reply.reply_id: notice for one in batch if (notice := _notice(one)) is not None}
+    sent, ended = (cur.connection.cursor() for _ in range(2))
+    with cur.connection.pipeline():
+        _count(cur, batch)
+        _decline(ended, batch, lease_s)
+        if notices:
+            _send(sent, list(notices.values()), lease_s)
+        cur.execute(
             _INSERT_REPLIES,
-            evidence_columns([reply.evidence for reply in self._batch])
+            evidence_columns([one.reply.evidence for one in batch])
             | {
-                "reply_id": integers(ids),
-                "msisdn": integers(reply.msisdn for reply in self._batch),
-                "charge_id": integers(self._charges[i] for i in ids),
-                "effect": texts(self._effects[i] for i in ids),
+                "reply_id": integers(one.reply.reply_id for one in batch),
+                "msisdn": integers(one.reply.msisdn for one in batch),
+                "charge_id": integers(one.charge_id for one in batch),
+                "effect": texts(one.effect for one in batch),
             },
         )
-        return {
-            i: Settled(
-                self._effects[i], self._charges[i], webhook=webhooks.get(i), prompt=prompts.get(i)
-            )
-            for i in ids
-        }
+    made = set(sent.fetchall()) if notices and lease_s > 0 else set()
+    prompts = {
+        reply_id: PromptKey(*notice[:2])
+        for reply_id, notice in notices.items()
+        if notice[:2] in made
+    }
+    webhooks = {row[0]: webhook_key(*row) for row in ended.fetchall()} if ended.description else {}
+    return {
+        one.reply.reply_id: Settled(
+            one.effect,
+            one.charge_id,
+            webhook=webhooks.get(one.charge_id),
+            prompt=prompts.get(one.reply.reply_id),
+        )
+        for one in batch
+    }
 
-    def _with(self, *effects: Effect) -> list[NewReply]:
-        return [r for r in self._batch if self._effects[r.reply_id] in effects]
 
-    def _count(self) -> dict[int, tuple[Any, ...]]:
-        """Count questions and wrong codes in `awaiting`: by reply_id, what a re-prompt needs.
+def _notice(one: _Judged) -> _Notice | None:
+    """The text that a reply calls for."""
+    seen = one.seen
+    if seen is None:
+        return None
+    if one.effect is Effect.LATE_YES:
+        return _Notice(seen.charge_id, PromptNo.LATE_YES, "late_yes", None, seen.key, None)
+    if one.effect is Effect.LATE_NO:
+        return _Notice(seen.charge_id, PromptNo.LATE_NO, "late_no", None, seen.key, None)
+    if one.effect not in (Effect.REPROMPTED, Effect.WRONG_CODE) or not one.may_ask:
+        return None
+    # The row is locked: its next question has this number.
+    number = (seen.reprompts or 0) + 1
+    kind = "reprompt" if seen.code is None else "reprompt_code"
+    return _Notice(seen.charge_id, number, kind, seen.code, seen.key, seen.expires_at)
 
-        A wrong code is counted even when all the questions have been asked; then nothing is sent.
-        """
-        asked = self._with(Effect.REPROMPTED, Effect.WRONG_CODE)
-        if not asked:
-            return {}
-        self._cur.execute(
+
+def _count(cur: Cursor, batch: Sequence[_Judged]) -> None:
+    """Count questions and wrong codes in `awaiting`.
+
+    A wrong code is counted even when all the questions have been asked; then nothing is sent.
+    """
+    asked = [one for one in batch if one.effect in (Effect.REPROMPTED, Effect.WRONG_CODE)]
+    if asked:
+        cur.execute(
             _COUNT,
             {
-                "key": integers(r.key for r in asked),
-                "charge_id": integers(self._charges[r.reply_id] for r in asked),
-                "asked": integers(int(r.reply_id in self._may_ask) for r in asked),
-                "wrong": integers(
-                    int(self._effects[r.reply_id] is Effect.WRONG_CODE) for r in asked
-                ),
+                "key": integers(one.reply.key for one in asked),
+                "charge_id": integers(one.charge_id for one in asked),
+                "asked": integers(int(one.may_ask) for one in asked),
+                "wrong": integers(int(one.effect is Effect.WRONG_CODE) for one in asked),
             },
         )
-        counted = {row[0]: row for row in self._cur.fetchall()}
-        return {r.reply_id: counted[r.key] for r in asked if r.reply_id in self._may_ask}
 
-    def _notices(self, counted: dict[int, tuple[Any, ...]]) -> dict[int, PromptKey]:
-        """Insert the texts to be sent; by reply_id, the job's key."""
-        jobs: dict[int, _Notice] = {}
-        for reply_id, (key, charge_id, reprompts, code, expires_at) in counted.items():
-            kind = "reprompt" if code is None else "reprompt_code"
-            jobs[reply_id] = _Notice(charge_id, reprompts, kind, code, key, expires_at)
-        late = self._with(Effect.LATE_YES, Effect.LATE_NO)
-        if late:
-            [(tomorrow,)] = self._cur.execute("SELECT business_now() + interval '1 day'")
-            for reply in late:
-                yes = self._effects[reply.reply_id] is Effect.LATE_YES
-                number = PromptNo.LATE_YES if yes else PromptNo.LATE_NO
-                kind = "late_yes" if yes else "late_no"
-                charge = self._charges[reply.reply_id]
-                assert charge is not None, "late for a charge"
-                jobs[reply.reply_id] = _Notice(charge, number, kind, None, reply.key, tomorrow)
-        if not jobs:
-            return {}
-        notices = jobs.values()
-        self._cur.execute(
-            _NOTICE_JOBS,
-            {
-                "charge_id": integers(n.charge_id for n in notices),
-                "prompt_no": integers(n.prompt_no for n in notices),
-                "kind": texts(n.kind for n in notices),
-                "code": texts(n.code for n in notices),
-                "key": integers(n.key for n in notices),
-                "give_up_at": texts(n.give_up_at.isoformat() for n in notices),
-                "lease_s": self._lease_s,
-            },
-        )
-        made = set(self._cur.fetchall())
-        return {
-            reply_id: PromptKey(job.charge_id, job.prompt_no)
-            for reply_id, job in jobs.items()
-            if (job.charge_id, job.prompt_no) in made and self._lease_s > 0
-        }
 
-    def _decline(self) -> dict[int, WebhookKey]:
-        """End the charges whose codes are used up; by reply_id, the notification that is due."""
-        used_up = self._with(Effect.CODES_USED_UP)
-        if not used_up:
-            return {}
-        self._cur.execute(
+def _send(cur: Cursor, notices: Sequence[_Notice], lease_s: float) -> None:
+    """Insert the texts to be sent; gives charge_id and prompt_no of those that are new."""
+    cur.execute(
+        _NOTICE_JOBS,
+        {
+            "charge_id": integers(n.charge_id for n in notices),
+            "prompt_no": integers(n.prompt_no for n in notices),
+            "kind": texts(n.kind for n in notices),
+            "code": texts(n.code for n in notices),
+            "key": integers(n.key for n in notices),
+            "give_up_at": texts(n.give_up_at for n in notices),
+            "lease_s": lease_s,
+        },
+    )
+
+
+def _decline(cur: Cursor, batch: Sequence[_Judged], lease_s: float) -> None:
+    """End the charges whose codes are used up; gives charge_id and the notification that is due."""
+    used_up = [one for one in batch if one.effect is Effect.CODES_USED_UP]
+    if used_up:
+        cur.execute(
             _DECLINE,
             {
-                "key": [r.key for r in used_up],
-                "charge_id": [self._charges[r.reply_id] for r in used_up],
-                "lease_s": self._lease_s,
+                "key": integers(one.reply.key for one in used_up),
+                "charge_id": integers(one.charge_id for one in used_up),
+                "lease_s": lease_s,
             },
         )
-        ended = {row[0]: webhook_key(*row) for row in self._cur.fetchall()}
-        webhooks = {}
-        for reply in used_up:
-            charge_id = self._charges[reply.reply_id]
-            if charge_id is not None and (webhook := ended[charge_id]) is not None:
-                webhooks[reply.reply_id] = webhook
-        return webhooks

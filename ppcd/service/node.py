@@ -38,7 +38,7 @@ from ppcd.service.links import Links, dialects_of
 from ppcd.service.watch import Watch
 from ppcd.service.work import Work
 from ppcd.sms.carrier import LinksCarrier
-from ppcd.sms.inbound import LinksInbound
+from ppcd.sms.inbound import READS_GATHER_S, LinksInbound
 from ppcd.store import limits, migrate, partitions, registers
 from ppcd.store.dsn import dsn_of
 from ppcd.store.ids import IdSource
@@ -161,6 +161,7 @@ class Node:
             receipts=lambda batch: self.prompts.receipts(batch),
             clock=world.reactor,
             metrics=metrics,
+            gather_s=READS_GATHER_S,
         )
         self.links = Links(
             settings,

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from ppcd.flow.background import background
@@ -41,6 +41,12 @@ SAID_MAX: Final = 4096
 PLAIN_OCTETS_MAX: Final = 64
 
 
+#: How far apart small batches leave, seconds; see `LinksInbound`.
+READS_GATHER_S: Final = 0.005
+#: So many messages do not wait for more.
+GATHERED_MAX: Final = 500
+
+
 class Answers(Protocol):
     """Who settles answers: flow's `Replies`."""
 
@@ -58,12 +64,24 @@ class LinksInbound:
         receipts: Callable[[Sequence[DeliveryReceipt]], Awaitable[None]],
         clock: IReactorTime,
         metrics: Metrics,
+        gather_s: float = 0.0,
     ) -> None:
+        """`gather_s` is how far apart batches leave that are not large; the first leaves at once.
+
+        An SMSC that writes one message at a time fills a read with a few of them, and most of what
+        they cost is done for each batch. What waits here would only wait for the commit before it.
+        """
         self._ears = {link: _Ear(link, dialect) for link, dialect in dialects.items()}
         self._replies = replies
         self._receipts = receipts
         self._clock = clock
         self._metrics = metrics
+        self._gather_s = gather_s
+        #: Reads that have not left yet, and how many messages they have.
+        self._gathered: list[tuple[Link, Inbox]] = []
+        self._gathered_count = 0
+        self._leaves_at = 0.0
+        self._leaving: IDelayedCall | None = None
         self._unanswered = 0
         self._idle: list[Deferred[None]] = []
         metrics.replies_unacknowledged.child().follow(lambda: self._unanswered)
@@ -71,7 +89,22 @@ class LinksInbound:
     def received(self, link: Link, batch: Inbox) -> None:
         """Take a batch; it is answered when all of it is recorded."""
         self._unanswered += len(batch)
-        background("take a batch of messages", self._take(link, batch), self._metrics)
+        self._gathered.append((link, batch))
+        self._gathered_count += len(batch)
+        left_s = self._leaves_at - self._clock.seconds()
+        if left_s <= 0 or self._gathered_count >= GATHERED_MAX:
+            self._leave()
+        elif self._leaving is None:
+            self._leaving = self._clock.callLater(left_s, self._leave)
+
+    def _leave(self) -> None:
+        if self._leaving is not None and self._leaving.active():
+            self._leaving.cancel()
+        self._leaving = None
+        gathered, self._gathered = self._gathered, []
+        self._gathered_count = 0
+        self._leaves_at = self._clock.seconds() + self._gather_s
+        background("take a batch of messages", self._take(gathered), self._metrics)
 
     def drained(self) -> Deferred[None]:
         """Fires when nothing is unanswered."""
@@ -81,59 +114,71 @@ class LinksInbound:
         self._idle.append(idle)
         return idle
 
-    async def _take(self, link: Link, batch: Inbox) -> None:
+    async def _take(self, gathered: Sequence[tuple[Link, Inbox]]) -> None:
+        count = sum(len(batch) for _, batch in gathered)
         try:
-            recorded = await self._record(link, batch)
+            recorded = await self._record(gathered, count)
         except Exception:
             # Whatever it was, nothing may be acknowledged that is not recorded.
-            log.failure("link {link}: a batch could not be recorded", link=link.name)
-            recorded = [False] * len(batch)
+            names = ", ".join(sorted({link.name for link, _ in gathered}))
+            log.failure("link {link}: a batch could not be recorded", link=names)
+            recorded = [False] * count
         finally:
-            self._unanswered -= len(batch)
-        not_now = link.settings.not_now_status
-        if all(recorded):
-            batch.answer([Status.ESME_ROK] * len(recorded))
-        elif not_now is None:
-            batch.not_now()
-        else:
-            batch.answer([Status.ESME_ROK if ok else not_now for ok in recorded])
-        took_s = self._clock.seconds() - batch.read_at
-        self._metrics.reply_ack_seconds.child().observe(took_s)
+            self._unanswered -= count
+        now = self._clock.seconds()
+        start = 0
+        for link, batch in gathered:
+            _answer(link, batch, recorded[start : start + len(batch)])
+            start += len(batch)
+            self._metrics.reply_ack_seconds.child().observe(now - batch.read_at)
         if self._unanswered == 0:
             idle, self._idle = self._idle, []
             for deferred in idle:
                 deferred.callback(None)
 
-    async def _record(self, link: Link, batch: Inbox) -> list[bool]:
+    async def _record(self, gathered: Sequence[tuple[Link, Inbox]], count: int) -> list[bool]:
         """For each message whether it may be acknowledged."""
-        heard = self._ears[link.name].hear(batch.runs)
-        if len(heard.answers) == len(batch):
+        heard = _Heard()
+        start = 0
+        for link, batch in gathered:
+            self._ears[link.name].hear(batch.runs, start, heard)
+            start += len(batch)
+        if len(heard.answers) == count:
             return await self._replies.receive(heard.answers)
-        recorded = [True] * len(batch)
-        if heard.receipts:
-            ok = await self._record_receipts(link.name, heard.receipts)
-            for position in heard.receipts_at:
-                recorded[position] = ok
+        recorded = [True] * count
+        recording = Deferred.fromCoroutine(self._record_receipts(heard.receipts))
         if heard.answers:
             settled = await self._replies.receive(heard.answers)
             for position, ok in zip(heard.answers_at, settled, strict=True):
                 recorded[position] = ok
+        if not await recording:
+            for position in heard.receipts_at:
+                recorded[position] = False
         return recorded
 
-    async def _record_receipts(self, link: str, receipts: list[DeliveryReceipt]) -> bool:
+    async def _record_receipts(self, receipts: list[DeliveryReceipt]) -> bool:
+        if not receipts:
+            return True
         for receipt in receipts:
             self._metrics.receipts.child(receipt.state).add()
         try:
             await self._receipts(receipts)
         except StoreError as exc:
             log.warn(
-                "link {link}: {count} receipts are not acknowledged: {why}",
-                link=link,
-                count=len(receipts),
-                why=str(exc),
+                "{count} receipts are not acknowledged: {why}", count=len(receipts), why=str(exc)
             )
             return False
         return True
+
+
+def _answer(link: Link, batch: Inbox, recorded: Sequence[bool]) -> None:
+    not_now = link.settings.not_now_status
+    if all(recorded):
+        batch.answer([Status.ESME_ROK] * len(recorded))
+    elif not_now is None:
+        batch.not_now()
+    else:
+        batch.answer([Status.ESME_ROK if ok else not_now for ok in recorded])
 
 
 class _Heard:
@@ -154,10 +199,11 @@ class _Ear:
         self._dialect = dialect
         self._said_by: dict[Content, Said] = {}
 
-    def hear(self, runs: Sequence[Pdu | DeliverRows]) -> _Heard:
-        """Answers and receipts; what is neither needs nothing but its acknowledgement."""
-        heard = _Heard()
-        position = 0
+    def hear(self, runs: Sequence[Pdu | DeliverRows], position: int, heard: _Heard) -> None:
+        """Put answers and receipts to what was heard, the first at this position.
+
+        What is neither needs nothing but its acknowledgement.
+        """
         for run in runs:
             if isinstance(run, Pdu):
                 self._take(run, position, heard)
@@ -165,7 +211,6 @@ class _Ear:
             else:
                 self._take_rows(run, position, heard)
                 position += len(run)
-        return heard
 
     def _take_rows(self, rows: DeliverRows, start: int, heard: _Heard) -> None:
         said = list(map(self._said_by.get, rows.contents))

@@ -24,7 +24,7 @@ from ppcd.smpp import (
     deliver_sm,
 )
 from ppcd.sms.dialect import Dialect, LocalPrefix
-from ppcd.sms.inbound import SAID_MAX, LinksInbound
+from ppcd.sms.inbound import GATHERED_MAX, SAID_MAX, LinksInbound
 from ppcd.store.failures import NotApplied
 from tests.conftest import Criticals
 from tests.smpp.links import Scene
@@ -40,6 +40,7 @@ class Replies:
 
     def __init__(self) -> None:
         self.heard: list[Mo] = []
+        self.sizes: list[int] = []
         self.refused: set[int] = set()
         self.waits: Deferred[None] | None = None
         self.trouble: Exception | None = None
@@ -50,13 +51,14 @@ class Replies:
         if self.trouble is not None:
             raise self.trouble
         self.heard.extend(batch)
+        self.sizes.append(len(batch))
         return [number not in self.refused for number in range(len(batch))]
 
 
 class House:
     """A real link with the inbound side behind it, and the SMSC's side in hand."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, gather_s: float = 0.0, **settings: Any) -> None:
         self.scene = Scene(**settings)
         self.replies = Replies()
         self.receipts: list[DeliveryReceipt] = []
@@ -68,6 +70,7 @@ class House:
             receipts=self._receive,
             clock=self.scene.network,
             metrics=self.metrics,
+            gather_s=gather_s,
         )
         self.scene.app.received = self.inbound.received  # type: ignore[method-assign]
         self.scene.up()
@@ -316,6 +319,26 @@ def test_a_flood_of_all_kinds_keeps_its_order(house: House) -> None:
     assert [mo.said.part for mo in heard].index(True) == 10
     assert heard[-1].said.text == "да " * 20
     assert len(house.receipts) == 1
+
+
+def test_small_reads_that_come_together_leave_together() -> None:
+    house = House(gather_s=0.005)
+    network, replies = house.scene.network, house.replies
+    house.replies.refused = {1}
+    assert house.deliver({}) == [0], "the first waits for nobody"
+    one, other = house.deliver({}, {}), house.deliver({})
+    assert (one, other, replies.sizes) == ([None, None], [None], [1])
+    assert not house.inbound.drained().called
+    network.advance(0.005)
+    network.turn()
+    assert (one, other, replies.sizes) == ([0, Status.ESME_RSYSERR], [0], [1, 3])
+    many = house.deliver(*[{}] * GATHERED_MAX)
+    assert many.count(Status.ESME_ROK) == GATHERED_MAX - 1, "many wait for nobody either"
+    last = house.deliver({})
+    network.advance(0.005)
+    network.turn()
+    assert (last, replies.sizes) == ([0], [1, 3, GATHERED_MAX, 1])
+    house.scene.down()
 
 
 def test_what_was_said_is_not_remembered_for_ever(house: House) -> None:

@@ -229,8 +229,7 @@ class World:
 
     def pump(self) -> None:
         """Run all that was offered, and what comes of it."""
-        offers = self.offers
-        while offers.prompted or offers.debited or offers.refunded or offers.notified:
+        while self._offered():
             self.pump_prompts()
             while self.offers.debited:
                 self.run(self.debits.run(self.offers.debited.popleft()))
@@ -238,6 +237,11 @@ class World:
                 self.run(self.refunds.run(self.offers.refunded.popleft()))
             while self.offers.notified:
                 self.run(self.notifications.run(self.offers.notified.popleft()))
+
+    def _offered(self) -> bool:
+        # Asked anew each time: a node that dies meanwhile takes what it was offered along.
+        offers = self.offers
+        return any((offers.prompted, offers.debited, offers.refunded, offers.notified))
 
     def pump_prompts(self) -> None:
         """Run the texts only."""

@@ -29,6 +29,7 @@ from ppcd.charge.reservation import ReleaseAnswer, ReserveAnswer
 from ppcd.http import client as http
 
 RETRY_AFTER_MAX_S: Final = 3600.0
+NOT_FOUND: Final = 404
 
 
 class _Client(Protocol):
@@ -134,14 +135,14 @@ class HttpBilling:
         may_send: Callable[[], bool],
         may_be_absent: bool = False,
     ) -> Settled:
-        """`may_be_absent`: statuses of a query count that say that the key is not known."""
+        """`may_be_absent`: what says that the key is not known counts as in a query."""
         if call is None:
             return NotSent("this billing can't be asked for that: it is not configured")
         answer = await self._ask(call, order, may_send=may_send)
         if not isinstance(answer, http.Answer):
             return answer
-        if may_be_absent and answer.status in call.answer.not_found_statuses:
-            return NotFound()
+        if may_be_absent:
+            return _looked_up(call, order, answer)
         return wire.read_answer(call.answer, order, answer.status, answer.body)
 
     async def _asked_about(self, call: wire.Call | None, order: Order) -> Settled:
@@ -150,9 +151,7 @@ class HttpBilling:
         answer = await self._ask(call, order, may_send=None)
         if not isinstance(answer, http.Answer):
             return answer
-        if answer.status in call.answer.not_found_statuses:
-            return NotFound()
-        return wire.read_answer(call.answer, order, answer.status, answer.body)
+        return _looked_up(call, order, answer)
 
     async def _ask(
         self, call: wire.Call, order: Order, *, may_send: Callable[[], bool] | None
@@ -184,3 +183,13 @@ def _retry_after_s(answer: http.Answer) -> float | None:
     """Retry-After in seconds; its other form, a date, would need a clock that both agree on."""
     value = (answer.header(b"retry-after") or b"").strip()
     return min(float(value), RETRY_AFTER_MAX_S) if value.isdigit() else None
+
+
+def _looked_up(call: wire.Call, order: Order, answer: http.Answer) -> Settled:
+    """What billing says that may not know the key."""
+    if answer.status in call.answer.not_found_statuses:
+        return NotFound()
+    if answer.status == NOT_FOUND:
+        # So is a wrong path answered: only the body can say that it was billing who looked.
+        return wire.read_not_found(call.answer, order, answer.status, answer.body)
+    return wire.read_answer(call.answer, order, answer.status, answer.body)

@@ -70,7 +70,7 @@ billing:
       quiet_period_s: 10
     answer:
       not_processed_statuses: [503]
-      not_found: [released]
+      not_found: [not_found, released]
       echoes: {key: key, amount_minor: amount_minor, currency: currency}
       reasons:
         insufficient: INSUFFICIENT_FUNDS

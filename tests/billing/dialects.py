@@ -53,6 +53,10 @@ class Dialect(Billing):
         raise NotImplementedError
 
 
+def _is_absent(answer: Answer) -> bool:
+    return isinstance(answer, Response) and answer.status == 404
+
+
 class Rest(Dialect):
     """Another JSON than the simulator's."""
 
@@ -85,11 +89,17 @@ class Rest(Dialect):
 
     async def _translate_release(self, request: Request) -> Answer:
         assert request.params["hold"] == request.json()["id"]
-        return await self._hand_on(request, self._post_release)
+        key = str(request.params["hold"])
+        answer = await self._hand_on(request, self._post_release)
+        return self._unknown(key) if _is_absent(answer) else answer
 
     async def _ask(self, request: Request) -> Answer:
         get = self._get_refund if "debit_key" in request.params else self._get_debit
-        return self._written(await get(request), request.params["key"])
+        answer, key = await get(request), request.params["key"]
+        return self._unknown(key) if _is_absent(answer) else self._written(answer, key)
+
+    def _unknown(self, key: str) -> Response:
+        return Response(404, json.dumps({"id": key, "status": "UNKNOWN"}).encode())
 
     def read(self, request: Request) -> dict[str, object]:
         asked = request.json()

@@ -69,7 +69,7 @@ billing:
       quiet_period_s: 5
     answer:
       not_processed_statuses: [503]
-      not_found: [released]
+      not_found: [not_found, released]
       reasons: {insufficient: INSUFFICIENT_FUNDS, barred: SERVICE_DENIED, unknown: USER_UNKNOWN}
     reserve:
       url: http://127.0.0.1:$billing_port/billing/reservations

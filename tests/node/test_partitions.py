@@ -29,6 +29,7 @@ def test_a_node_makes_as_many_as_it_is_told_and_says_when_few_were_left(database
             metrics=Metrics(),
             lanes=Immediate(direct, reactor=Clock()),
             learn_limits=None,
+            pumping=SimpleNamespace(look=None),
             in_force=SimpleNamespace(settings=SimpleNamespace(retention=Retention(months_ahead=5))),
         )
         watch = Watch(node)
@@ -75,7 +76,7 @@ def test_the_status_says_when_few_are_left(
             "charges": None,
             "paused": [],
         },
-        **{"partitions_months_left": left, "dead_webhooks": 0},
+        **{"partitions_months_left": left, "dead_webhooks": 0, "slowed": []},
     }
     monkeypatch.setattr(operations, "_ask", lambda *_: seen)
     operations.status(SimpleNamespace(json=False))  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import hmac
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -106,11 +107,19 @@ NO_LIMITS = "{prompts_per_hour_max: 0, prompts_per_day_max: 0, open_max: 0, stop
 
 
 def free_port() -> int:
-    """A port that was free a moment ago; a party keeps it over its restarts."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that was free a moment ago; a party keeps it over its restarts.
+
+    None that the system gives to outgoing connections: one of those would be in the way.
+    """
+    while True:
+        port = random.randint(10_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_for(what: str, condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:

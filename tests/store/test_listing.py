@@ -18,7 +18,8 @@ MILLISECOND = timedelta(milliseconds=1)
 @pytest.fixture
 def found(store: Store) -> Any:
     def found(looked_at_max: int = 100, **criteria: Any) -> Any:
-        if states := criteria.pop("states", None):
+        if "states" in criteria:
+            states = criteria.pop("states")
             criteria["standings"] = tuple(Standing(state, False, False) for state in states)
         return store.run(
             listing.find,

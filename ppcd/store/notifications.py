@@ -86,14 +86,18 @@ _BEGIN = f"""
     SELECT {_COLUMNS} FROM begun j CROSS JOIN t {_JOINS}
 """
 
+# One that is being told, or about to be, is out of the way in a moment; one that was told in vain
+# is waited for until it is told again. Told in this moment, it waked nobody: this is due.
 _STEP_BEHIND = f"""
     UPDATE webhook_job j
        SET run_at = least(t.now + make_interval(secs => %(behind_s)s),
-                          (SELECT greatest(max(e.run_at), t.now + interval '1 s') {_EARLIER}))
+                          coalesce((SELECT max(CASE WHEN e.attempts = 0 OR e.busy_until > t.now
+                                                    THEN t.now ELSE greatest(e.run_at, t.now) END)
+                                           + interval '1 s' {_EARLIER}), t.now))
       FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence),
            (SELECT business_now() AS now) t
      WHERE j.charge_id = w.charge_id AND j.sequence = w.sequence AND j.dead_since IS NULL
-       AND EXISTS (SELECT {_EARLIER})
+       AND (j.busy_until IS NULL OR j.busy_until <= t.now)
 """
 
 

@@ -27,7 +27,7 @@ PAGE_KIB_MUST = 30
 PAGE_S_MUST = 1.0
 #: Answers a second: far below what a node confirms; what is measured is the page, not the node.
 ANSWERS_PER_S = 40
-_ROOM = "partner_api: {connections_max: 8000, connections_per_address_max: 8000, "
+_ROOM = "partner_api:\n  connections_max: 8000\n  connections_per_address_max: 8000\n"
 
 
 def run(quick: bool) -> list[dict[str, Any]]:  # noqa: FBT001  # as all benchmarks are called
@@ -39,7 +39,10 @@ def run(quick: bool) -> list[dict[str, Any]]:  # noqa: FBT001  # as all benchmar
         World(Path(directory)) as world,
     ):
         node = world.node
-        node.config.write_text(node.config.read_text().replace("partner_api: {", _ROOM))
+        narrow = node.config.read_text()
+        roomy = narrow.replace("partner_api:\n", _ROOM)
+        assert roomy != narrow
+        node.config.write_text(roomy)
         node.start()
         return _measure(world, pages, answered)
 

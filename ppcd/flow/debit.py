@@ -111,8 +111,16 @@ class Debits:
         )
 
     async def claim(self, billing: str, limit: int) -> list[DebitJob]:
-        """Overdue jobs of one billing system, now this node's."""
-        return await self._lanes.run(debits.claim, billing=billing, limit=limit, lease_s=LEASE_S)
+        """Overdue jobs of one billing system, now this node's.
+
+        One that is away is tried with what is not in doubt, if there is anything: a charge that
+        billing chokes on says nothing about the others, which wait behind it.
+        """
+        fresh: list[DebitJob] = []
+        claim = partial(debits.claim, billing=billing, limit=limit, lease_s=LEASE_S)
+        if self._paces[billing].is_away:
+            fresh = await self._lanes.run(claim, fresh=True)
+        return fresh or await self._lanes.run(claim)
 
     async def reclaim(self) -> None:
         """Take up at once what an earlier run of this node was asking billing when it ended.
@@ -185,7 +193,8 @@ class Debits:
             reservation=begun.reservation,
         )
         answer = await self._ask(adapter, order, kind=begun.kind, send_by=send_by)
-        self._tell_pace(order, adapter, answer, send_by=send_by)
+        doubtful = begun.doubt_s is not None
+        self._tell_pace(order, adapter, answer, send_by=send_by, doubtful=doubtful)
         took_s = self._clock.seconds() - begun_at
         self._metrics.debit_seconds.child(adapter.name).observe(took_s)
         doubt = answered(
@@ -209,10 +218,17 @@ class Debits:
         return begun if isinstance(begun, Begun) else None
 
     def _tell_pace(
-        self, order: DebitOrder, adapter: Adapter, answer: Answer, *, send_by: float
+        self,
+        order: DebitOrder,
+        adapter: Adapter,
+        answer: Answer,
+        *,
+        send_by: float,
+        doubtful: bool,
     ) -> None:
         in_time = self._clock.seconds() <= send_by
-        self._paces[adapter.name].learn(order.charge_id, answer, in_time=in_time)
+        pace = self._paces[adapter.name]
+        pace.learn(order.charge_id, answer, in_time=in_time, doubtful=doubtful)
 
     async def _ask(
         self, adapter: Adapter, order: DebitOrder, *, kind: str, send_by: float

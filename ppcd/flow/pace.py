@@ -117,18 +117,29 @@ class Pace:
             if self._limit == self._rules.running_max:
                 self._openings = 0
 
-    def learn(self, charge_id: int, answer: object, *, in_time: bool) -> None:
+    def learn(self, charge_id: int, answer: object, *, in_time: bool, doubtful: bool) -> None:
         """What an answer to a charge's debit or refund says about billing itself. `in_time`: it
-        came before the request grew too old to be sent.
+        came before the request grew too old to be sent; `doubtful`: not the first request.
         """
         if not isinstance(answer, NotSent | Unknown):
             self.answered()
         elif not isinstance(answer, NotSent):
-            self.failed(charge_id)
+            if doubtful:
+                self.choked()
+            else:
+                self.failed(charge_id)
         elif in_time:
             self.failed(charge_id, retry_after_s=answer.retry_after_s)
         else:  # it is we who were slow
             self.crowded()
+
+    def choked(self) -> None:
+        """The same doubt as before: billing may choke on this charge alone.
+
+        That makes no outage. While there is one, the next try is soon: it may be of another charge.
+        """
+        if self.is_away and not self.is_open:
+            self._open(None, openings=0)
 
     def failed(self, charge_id: int, *, retry_after_s: float | None = None) -> None:
         """Billing could not be reached, or gave no answer that can be read.
@@ -140,15 +151,16 @@ class Pace:
         if self._limit < self._rules.running_max:
             needed = min(needed, self._limit)  # it is only just back, or not at all
         if not self.is_open and len(self._failed) >= needed:
-            self._open(retry_after_s)
+            self._open(retry_after_s, openings=self._openings)
+            self._openings += 1
 
     def crowded(self) -> None:
         """A debit waited in vain for its turn to be sent: more are under way than billing takes."""
         self._limit = max(1, self._limit * 3 // 4)
 
-    def _open(self, retry_after_s: float | None) -> None:
+    def _open(self, retry_after_s: float | None, *, openings: int) -> None:
         rules = self._rules
-        pause_s = min(rules.pause_max_s, rules.pause_first_s * 2.0 ** min(self._openings, 20))
+        pause_s = min(rules.pause_max_s, rules.pause_first_s * 2.0 ** min(openings, 20))
         if retry_after_s is not None:
             pause_s = max(pause_s, min(retry_after_s, RETRY_AFTER_MAX_S))
         pause_s *= 1 + self._jitter() / 2
@@ -158,7 +170,6 @@ class Pace:
                 billing=self.name,
                 pause_s=round(pause_s, 1),
             )
-        self._openings += 1
         self._open_until = self._clock.seconds() + pause_s
         self._limit = 1
         self._failed.clear()

@@ -160,7 +160,8 @@ class Refunds:
         order = _order(job, begun)
         answer = await self._ask(adapter, order, query=query, send_by=send_by)
         in_time = self._clock.seconds() <= send_by
-        self._paces[adapter.name].learn(job.charge_id, answer, in_time=in_time)
+        pace = self._paces[adapter.name]
+        pace.learn(job.charge_id, answer, in_time=in_time, doubtful=repeat)
         doubt = answered(
             doubt_s=begun.doubt_s,
             quiet_s=job.quiet_s,

@@ -66,9 +66,15 @@ _TAKEN = f"""
 """
 
 
-def claim(cur: Cursor, *, billing: str, limit: int, lease_s: float) -> list[DebitJob]:
-    """Take over a billing system's jobs that nobody has, or has had for too long."""
-    cur.execute(_DUE + _TAKEN, {"billing": billing, "limit": limit, "lease_s": lease_s})
+def claim(
+    cur: Cursor, *, billing: str, limit: int, lease_s: float, fresh: bool = False
+) -> list[DebitJob]:
+    """Take over a billing system's jobs that nobody has, or has had for too long.
+
+    With `fresh`, only those that are not known to be in doubt.
+    """
+    due = _DUE.replace("ORDER BY", "AND doubt_since IS NULL ORDER BY") if fresh else _DUE
+    cur.execute(due + _TAKEN, {"billing": billing, "limit": limit, "lease_s": lease_s})
     return [DebitJob(*row) for row in cur.fetchall()]
 
 

@@ -100,6 +100,24 @@ def test_many_are_ended_in_one_sweep(store: Store) -> None:
     assert {world.state(charge) for charge in charges} == {State.DENIED}
 
 
+def test_billing_that_is_away_is_tried_with_what_is_not_in_doubt(store: Store) -> None:
+    world = World(store, pacing={"failures_max": 1, "pause_first_s": 1, "pause_max_s": 1})
+    stuck, other = world.a_charge(), world.a_charge()
+    world.billing.faults.append(Fault.LOST_REQUEST)
+    world.hear(world.an_mo(stuck))
+    world.pump()
+    assert world.state(stuck) is State.IN_DOUBT
+    assert world.pace.is_away
+    world.hear(world.an_mo(other))
+    world.offers.clear()
+    world.clock.advance(30)
+    store.ahead(30)
+    [job] = now(world.debits.claim("sim", 1))
+    assert job.charge_id == other.charge_id
+    [job] = now(world.debits.claim("sim", 1))
+    assert job.charge_id == stuck.charge_id, "rather than nothing"
+
+
 def _begun(cur: Any, job: Any) -> Any:
     from ppcd.store.intents import Intent, begin
 

@@ -163,3 +163,20 @@ def test_where_billing_is_slow_fewer_are_under_way() -> None:
     for _ in range(200):
         scene.pace.answered()
     assert scene.pace.at_once_max == 100
+
+
+def test_a_charge_that_billing_chokes_on_again_is_no_outage_and_prolongs_none() -> None:
+    scene = Scene(failures_max=1, running_max=20)
+    scene.pace.choked()
+    assert not scene.open
+    for _ in range(3):
+        scene.fail(1)
+        scene.clock.advance(10)
+    scene.pace.choked()
+    assert scene.open
+    scene.clock.advance(1)
+    assert not scene.open
+    assert scene.pace.at_once_max == 1
+    scene.fail(2)
+    scene.clock.advance(7.9)
+    assert scene.open, "an outage is one as before"

@@ -69,7 +69,7 @@ class Results(Section):
         "the keys are not remembered.",
     )
     not_found: tuple[str, ...] = Field(
-        default=(),
+        default=("not_found",),
         description="Values of `result` in the answer to a query that mean: the key is not known.",
     )
     reference: Member | None = Field(

@@ -68,7 +68,11 @@ class _HttpAnswer(Section):
         "are not remembered.",
     )
     not_found_statuses: tuple[Status, ...] = Field(
-        default=(404,), description="HTTP statuses of a query that mean: the key is not known."
+        default=(),
+        description="HTTP statuses of a query that mean, whatever the body says: the key is not "
+        "known. 404 is what a wrong URL is answered too, and then every doubt would end as «not "
+        "debited»; where the body of a 404 has a `result` among `not_found`, nothing needs to be "
+        "listed here.",
     )
 
     @_model_validator(mode="after")

@@ -29,6 +29,7 @@ from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.http import client as http
 
 RETRY_AFTER_MAX_S: Final = 3600.0
+NOT_FOUND: Final = 404
 
 
 class _Client(Protocol):
@@ -131,6 +132,9 @@ class HttpBilling(CannotReserve):
             return answer
         if answer.status in call.answer.not_found_statuses:
             return NotFound()
+        if answer.status == NOT_FOUND:
+            # So is a wrong path answered: only the body can say that it was billing who looked.
+            return wire.read_not_found(call.answer, order, answer.status, answer.body)
         return wire.read_answer(call.answer, order, answer.status, answer.body)
 
     async def _ask(

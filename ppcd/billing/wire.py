@@ -23,13 +23,14 @@ from ppcd.billing.template import (
     header_text,
     url_text,
 )
-from ppcd.charge.debit import Order, Unknown
+from ppcd.charge.debit import NotFound, Order, Unknown
 
 __all__ = [
     "Call",
     "debit_call",
     "query_call",
     "read_answer",
+    "read_not_found",
     "refund_call",
     "refund_query_call",
 ]
@@ -186,6 +187,20 @@ def read_answer(
     """What the answer says about the money; Unknown unless the settings say otherwise."""
     if status not in settings.statuses:
         return Unknown(f"status {status}")
+    return _judged(settings, order, body)
+
+
+def read_not_found(
+    settings: AnswerSettings | RefundAnswerSettings, order: Order, status: int, body: bytes
+) -> Settled:
+    """What an answer says whose status a wrong URL has too: not found, if the body says so."""
+    if status in settings.statuses:
+        return _judged(settings, order, body)
+    settled = _judged(settings, order, body)
+    return settled if isinstance(settled, NotFound) else Unknown(f"status {status}")
+
+
+def _judged(settings: AnswerSettings | RefundAnswerSettings, order: Order, body: bytes) -> Settled:
     try:
         find = read_document(settings.format, body)
     except Unreadable as exc:

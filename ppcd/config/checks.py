@@ -201,6 +201,22 @@ def _words(settings: Settings) -> Iterator[Complaint]:
         yield Complaint(("words",), str(exc))
 
 
+def _not_found(settings: Settings) -> Iterator[Complaint]:
+    """A 404 that is believed whoever answered it."""
+    said = (
+        "a wrong URL is answered 404 too, and each doubt then ends as not debited; leave this out "
+    )
+    said += "where the body says it, and describe that in not_found"
+    for name, billing in getattr(settings, "billing", {}).items():
+        for loc, answer in (
+            (("answer",), getattr(billing, "answer", None)),
+            (("query", "answer"), getattr(getattr(billing, "query", None), "answer", None)),
+        ):
+            if 404 in getattr(answer, "not_found_statuses", ()):
+                at = ("billing", name, *loc, "not_found_statuses")
+                yield Complaint(at, said, harmless=True)
+
+
 def _hints(
     settings: Settings, routes: Mapping[str, Route], links: Mapping[str, Link]
 ) -> Iterator[Complaint]:
@@ -213,6 +229,7 @@ def _hints(
     for name in getattr(settings, "billing", {}):
         if name not in billed:
             yield Complaint(("billing", name), "no route uses this billing", harmless=True)
+    yield from _not_found(settings)
     charges = getattr(settings, "charges", None)
     for name, route in routes.items():
         loc = ("routes", name, "quarantine_s")

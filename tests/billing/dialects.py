@@ -67,7 +67,10 @@ class Rest(Dialect):
 
     async def _ask(self, request: Request) -> Answer:
         get = self._get_refund if "debit_key" in request.params else self._get_debit
-        return self._written(await get(request), request.params["key"])
+        answer, key = await get(request), request.params["key"]
+        if isinstance(answer, Response) and answer.status == 404:
+            return Response(404, json.dumps({"id": key, "status": "UNKNOWN"}).encode())
+        return self._written(answer, key)
 
     def read(self, request: Request) -> dict[str, object]:
         asked = request.json()

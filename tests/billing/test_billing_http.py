@@ -1,19 +1,21 @@
 """The HTTP adapter against the simulated billing, over real TCP."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet.task import deferLater
 
 from ppcd.billing.http import HttpBilling
 from ppcd.billing.settings import HttpBillingSettings
-from ppcd.charge.debit import Debited, NotSent, Unknown
+from ppcd.charge.debit import Debited, NotFound, NotSent, Unknown
 from ppcd.http.client import Client
 from ppcd.sim.accounts import Mode
 from ppcd.sim.billing import Billing, BillingOptions
 from ppcd.sim.journal import read_journal, utc_now
+from ppcd.sim.web import Route
 from tests.billing.adapter_contract import (
     PHONE,
     AdapterContract,
@@ -196,3 +198,21 @@ async def test_it_declares_what_the_settings_promise(world: HttpWorld) -> None:
     assert world.adapter.abilities.queryable
     assert world.adapter.abilities.stores_refusals
     assert not world.adapter.abilities.reserving
+
+
+@pytest.mark.parametrize(("statuses", "says"), [([], Unknown), (["404"], NotFound)])
+@pytest_twisted.ensureDeferred
+async def test_a_404_that_is_not_billings_own_word_is_believed_only_if_the_operator_says_so(
+    reactor: Any, tmp_path: Path, statuses: list[str], says: type
+) -> None:
+    class Elsewhere(Billing):
+        """There is nothing where it is asked."""
+
+        def routes(self) -> Sequence[Route]:
+            return [route for route in super().routes() if route.method == "POST"]
+
+    world = HttpWorld(reactor, tmp_path, fake=Elsewhere)
+    await world.start(answer={"not_found_statuses": statuses})
+    await debit(world, an_order())
+    assert isinstance(await world.adapter.query(an_order()), says)
+    await world.stop()

@@ -103,7 +103,7 @@ def test_texts_from_a_file_are_read_as_what_the_key_declares() -> None:
         ({"credentials_file": "a", "credentials_credential": "b"}, "not both"),
         ({"answer": {"refused": ["debited"]}}, "both debited and refused"),
         ({"answer": {"statuses": [200, 503], "not_processed_statuses": [503]}}, "two things"),
-        ({"answer": {"statuses": [200, 404]}}, "two things"),
+        ({"answer": {"statuses": [200, 404], "not_found_statuses": [404]}}, "two things"),
         ({"answer": {"reasons": {"no": "USER_DECLINED"}}}, "not a reason that billing gives"),
         ({"answer": {"other_reasons": "CONFIRMATION_TIMEOUT"}}, "not a reason that billing"),
         ({"answer": {"reasons": {"no": "BAD_LUCK"}}}, "reasons"),

@@ -263,10 +263,12 @@ def test_what_is_probably_not_meant_is_a_warning(tmp_path):
     data = good(tmp_path)
     data["links"]["spare"] = {**data["links"]["main"]}
     data["billing"]["old"] = {**data["billing"]["b"]}
+    data["billing"]["b"]["answer"] = {"not_found_statuses": ["404"]}
     data["operations"] = {"listen": "0.0.0.0:9464"}
     data["routes"]["games"].update(quarantine_s="60", pool={"first": "7171"}, code="never")
     settings = loaded(tmp_path, data)
     assert sorted(problem.path for problem in settings.warnings) == [
+        "billing.b.answer.not_found_statuses",
         "billing.old",
         "links.spare",
         "operations.listen",

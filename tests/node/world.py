@@ -282,7 +282,8 @@ class World:
             [
                 *self.program,
                 *("sim", "billing", "--http", f"127.0.0.1:{self.billing_port}"),
-                *("--data", str(directory / "billing")),
+                # Within the quiet period that the configuration promises.
+                *("--data", str(directory / "billing"), "--zombie", "3"),
             ],
             directory / "billing.log",
             lambda: ask(self.billing_port, "GET", "/sim/billing/accounts/380970000000"),

@@ -4,22 +4,18 @@ import argparse
 import math
 from typing import Final
 
-from ppcd.charge.debit import Abilities, DenialReason
+from ppcd.charge.debit import Abilities
 from ppcd.charge.money import Money, to_decimal_text
 from ppcd.charge.msisdn import Msisdn
-from ppcd.charge.texts import one_line
 from ppcd.cli.database import Database
-from ppcd.cli.failure import USAGE, Failed
+from ppcd.cli.doubts import decision, show_one
+from ppcd.cli.failure import Failed
 from ppcd.cli.output import print_json, print_table
-from ppcd.cli.person import person
 from ppcd.config import Settings
 from ppcd.flow.attempts import SEND_WITHIN_S
 from ppcd.store import history, resolutions
-from ppcd.store.debits import Next
-from ppcd.store.resolutions import Obstacle, OpenDebit, Resolution, Unresolved, Which
+from ppcd.store.resolutions import Obstacle, OpenDebit, Unresolved, Which
 
-REASON_LENGTH_MAX: Final = 500
-REFERENCE_LENGTH_MAX: Final = 128
 #: Of a charge's history, what is about its debit.
 _ABOUT_DEBITS: Final = frozenset({"debit attempt", "debit result", "resolution", "outcome"})
 
@@ -72,43 +68,13 @@ def show(args: argparse.Namespace) -> int:
     facts = [entry for entry in facts if entry.what in _ABOUT_DEBITS]
     if debit is None and not facts:
         raise Failed(f"there is no debit of charge {args.id}")
-    if args.json:
-        entries = [{"at": e.at.isoformat(), "what": e.what, "detail": e.detail} for e in facts]
-        print_json({"debit": None if debit is None else _as_json(debit), "facts": entries})
-        return 0
-    shown = {"debit key": args.id} | ({} if debit is None else _as_json(debit))
-    for name, value in shown.items():
-        print(f"{name:12} {value}")
-    print()
-    for entry in facts:
-        print(f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.what:14} {entry.detail}")
-    if debit is not None and debit.state in ("in_doubt", "review"):
-        print(
-            "\nLook up the debit key at billing; then\n"
-            f"  ppcd debit resolve {args.id} succeeded --reference R --reason TEXT\n"
-            f"  ppcd debit resolve {args.id} denied --reason TEXT"
-        )
-    return 0
+    now = None if debit is None else _as_json(debit)
+    return show_one(args, "debit", {"debit key": args.id}, now, facts)
 
 
 def resolve(args: argparse.Namespace) -> int:
     """Say what became of a debit in doubt; ends the charge, and the partner is told."""
-    why = one_line(args.reason, REASON_LENGTH_MAX)
-    if not why:
-        raise Failed("--reason must say how it was found out", exit_code=USAGE)
-    succeeded = args.end == "succeeded"
-    if args.reference is not None and not succeeded:
-        raise Failed("--reference is billing's of a debit: only with succeeded", exit_code=USAGE)
-    reference = one_line(args.reference or "", REFERENCE_LENGTH_MAX) or None
-    resolution = Resolution(
-        args.id,
-        Next.SUCCEEDED if succeeded else Next.DENIED,
-        why,
-        person(),
-        # What a query that finds nothing leads to: no money moved, and it is too late for it.
-        reason=None if succeeded else DenialReason.BILLING_UNAVAILABLE.value,
-        reference=reference,
-    )
+    resolution = decision(args, "debit")(args.id)
     with Database(args) as database:
         debit = database.run(resolutions.get_open, args.id)
         quiet_s = _quiet_period_s(database.settings, debit) + SEND_WITHIN_S

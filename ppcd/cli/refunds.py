@@ -4,21 +4,18 @@ import argparse
 import math
 from typing import Final
 
-from ppcd.charge.debit import Abilities, DenialReason
+from ppcd.charge.debit import Abilities
 from ppcd.charge.money import Money, to_decimal_text
 from ppcd.charge.msisdn import Msisdn
-from ppcd.charge.texts import one_line
 from ppcd.cli.database import Database
-from ppcd.cli.debits import REASON_LENGTH_MAX, REFERENCE_LENGTH_MAX
-from ppcd.cli.failure import USAGE, Failed
+from ppcd.cli.doubts import decision, show_one
+from ppcd.cli.failure import Failed
 from ppcd.cli.output import print_json, print_table
-from ppcd.cli.person import person
 from ppcd.config import Settings
 from ppcd.flow.attempts import SEND_WITHIN_S
 from ppcd.store import history, refund_resolutions
-from ppcd.store.debits import Next
 from ppcd.store.refund_resolutions import OpenRefund
-from ppcd.store.resolutions import Obstacle, Resolution, Unresolved, Which
+from ppcd.store.resolutions import Obstacle, Unresolved, Which
 
 _COLUMNS: Final = (
     *("refund", "charge", "state", "since", "partner", "msisdn", "amount", "billing"),
@@ -59,51 +56,23 @@ def show(args: argparse.Namespace) -> int:
         charge_id = _charge_of(database, args.id)
         facts = database.run(history.facts, charge_id)
     facts = [entry for entry in facts if entry.detail.startswith(f"{args.id}: ")]
-    if args.json:
-        entries = [{"at": e.at.isoformat(), "what": e.what, "detail": e.detail} for e in facts]
-        print_json({"refund": None if refund is None else _as_json(refund), "facts": entries})
-        return 0
-    shown: dict[str, object] = {"refund key": args.id, "debit key": charge_id}
-    shown |= {} if refund is None else _as_json(refund)
-    for name, value in shown.items():
-        print(f"{name:12} {value}")
-    print()
-    for entry in facts:
-        print(f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.what:17} {entry.detail}")
-    if refund is not None and refund.state in ("in_doubt", "review"):
-        print(
-            "\nLook up the refund key at billing; then\n"
-            f"  ppcd refund resolve {args.id} succeeded --reference R --reason TEXT\n"
-            f"  ppcd refund resolve {args.id} denied --reason TEXT"
-        )
-    return 0
+    keys = {"refund key": args.id, "debit key": charge_id}
+    return show_one(args, "refund", keys, None if refund is None else _as_json(refund), facts)
 
 
 def resolve(args: argparse.Namespace) -> int:
     """Say what became of a refund in doubt; ends it, and the partner is told."""
-    why = one_line(args.reason, REASON_LENGTH_MAX)
-    if not why:
-        raise Failed("--reason must say how it was found out", exit_code=USAGE)
-    succeeded = args.end == "succeeded"
-    if args.reference is not None and not succeeded:
-        raise Failed("--reference is billing's of a refund: only with succeeded", exit_code=USAGE)
+    decided = decision(args, "refund")
     with Database(args) as database:
-        resolution = Resolution(
-            _charge_of(database, args.id),
-            Next.SUCCEEDED if succeeded else Next.DENIED,
-            why,
-            person(),
-            # No money moved, and nobody tries any more: the partner may ask for it again.
-            reason=None if succeeded else DenialReason.BILLING_UNAVAILABLE.value,
-            reference=one_line(args.reference or "", REFERENCE_LENGTH_MAX) or None,
-        )
+        resolution = decided(_charge_of(database, args.id))
         refund = database.run(refund_resolutions.get_open, args.id)
         quiet_s = _quiet_period_s(database.settings, refund) + SEND_WITHIN_S
         done = database.run(refund_resolutions.resolve, args.id, resolution, quiet_period_s=quiet_s)
     if isinstance(done, Unresolved):
         said = _OBSTACLES[done.obstacle]
         raise Failed(said.format(refund=args.id, left=math.ceil(done.left_s)))
-    print(f"refund {args.id} has {'succeeded' if succeeded else 'been denied'}; recorded as the")
+    said = "succeeded" if args.end == "succeeded" else "been denied"
+    print(f"refund {args.id} has {said}; recorded as the")
     print(f"decision of {resolution.person}")
     return 0
 

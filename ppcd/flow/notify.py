@@ -7,6 +7,7 @@ node at a time. Refuses to know HTTP and signatures (`Notifier`) and the partner
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -29,7 +30,6 @@ from ppcd.store.batcher import Batcher
 from ppcd.store.lanes import Runner
 from ppcd.store.notifications import Delivery, Due, Told
 from ppcd.store.rows import WebhookKey
-from ppcd.store.sql import Cursor
 
 log = Logger(namespace="ppcd.flow.notify")
 
@@ -57,6 +57,7 @@ class Notifications:
         write_event: WriteEvent,
         delay_s: Callable[[int], float],
         clock: IReactorTime,
+        node: str,
         metrics: Metrics,
     ) -> None:
         """`delay_s` gives the pause after the n-th failed attempt, jitter included."""
@@ -65,8 +66,13 @@ class Notifications:
         self._write_event = write_event
         self._delay_s = delay_s
         self._clock = clock
+        self._node = node
         self._metrics = metrics
-        self._begin: Batcher[WebhookKey, Due | None] = Batcher(lanes, _begin, size_max=500)
+        self._begin: Batcher[WebhookKey, Due | None] = Batcher(
+            lanes,
+            partial(notifications.begin, node=node, lease_s=RUN_LEASE_S),
+            size_max=500,
+        )
         self._record: Batcher[Delivery, None] = Batcher(
             lanes, notifications.record, size_max=500, key=lambda d: (d.charge_id, d.sequence)
         )
@@ -75,11 +81,16 @@ class Notifications:
         """Overdue jobs, now this node's; none of the partners in `full`."""
         return await self._lanes.run(
             notifications.claim,
+            node=self._node,
             limit=limit,
             lease_s=RUN_LEASE_S,
             partner_max=CLAIM_PARTNER_MAX,
             full=full,
         )
+
+    async def reclaim(self) -> None:
+        """Take up at once what an earlier run of this node was telling when it ended."""
+        await self._lanes.run(notifications.reclaim, node=self._node)
 
     async def release(self, keys: Sequence[WebhookKey]) -> None:
         """Give back jobs that were not begun."""
@@ -156,7 +167,3 @@ class Notifications:
                     why=answer.detail,
                 )
                 return Told.DEAD, answer.detail, 0
-
-
-def _begin(cur: Cursor, keys: Sequence[WebhookKey]) -> list[Due | None]:
-    return notifications.begin(cur, keys, lease_s=RUN_LEASE_S)

@@ -224,6 +224,7 @@ class Node:
             write_event=EventWriter(settings.webhooks.source),
             delay_s=lambda attempt: webhook_delay_s(attempt, world.random),
             clock=world.reactor,
+            node=settings.node.name,
             metrics=metrics,
         )
         self.requests = Requests(
@@ -287,6 +288,7 @@ class Node:
         await self._prepare_store()
         await self.debits.reclaim()
         await self.refunds.reclaim()
+        await self.notifications.reclaim()
         await self.work.learn_pauses()
         self.work.start()
         self.watch.start()

@@ -76,7 +76,8 @@ _EARLIER = """
 
 _BEGIN = f"""
     WITH t AS MATERIALIZED (SELECT business_now() AS now), begun AS (
-        UPDATE webhook_job j SET busy_until = t.now + make_interval(secs => %(lease_s)s)
+        UPDATE webhook_job j
+           SET busy_until = t.now + make_interval(secs => %(lease_s)s), leased_by = %(node)s
           FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence), t
          WHERE j.charge_id = w.charge_id AND j.sequence = w.sequence AND j.dead_since IS NULL
            AND (j.busy_until IS NULL OR j.busy_until <= t.now)
@@ -93,7 +94,8 @@ _STEP_BEHIND = f"""
        SET run_at = least(t.now + make_interval(secs => %(behind_s)s),
                           coalesce((SELECT max(CASE WHEN e.attempts = 0 OR e.busy_until > t.now
                                                     THEN t.now ELSE greatest(e.run_at, t.now) END)
-                                           + interval '1 s' {_EARLIER}), t.now))
+                                           + interval '1 s' {_EARLIER}), t.now)),
+           leased_by = NULL
       FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence),
            (SELECT business_now() AS now) t
      WHERE j.charge_id = w.charge_id AND j.sequence = w.sequence AND j.dead_since IS NULL
@@ -101,15 +103,17 @@ _STEP_BEHIND = f"""
 """
 
 
-def begin(cur: Cursor, keys: Sequence[WebhookKey], *, lease_s: float) -> list[Due | None]:
-    """Begin an attempt at each of these, nobody else's for `lease_s`.
+def begin(
+    cur: Cursor, keys: Sequence[WebhookKey], *, node: str, lease_s: float
+) -> list[Due | None]:
+    """Begin an attempt of `node` at each of these, nobody else's for `lease_s`.
 
     None for one that is due no more, that another node posts at this moment, or that has to wait
     for an earlier event of its charge.
     """
     ordered = sorted(keys, key=lambda key: (key.charge_id, key.sequence))
     values = columns(ordered, ("charge_id", "sequence"))
-    cur.execute(_BEGIN, values | {"lease_s": lease_s})
+    cur.execute(_BEGIN, values | {"lease_s": lease_s, "node": node})
     found = {(row[0], row[1]): Due(*row) for row in cur.fetchall()}
     behind = [
         key for key in ordered if key.sequence > 1 and (key.charge_id, key.sequence) not in found
@@ -149,7 +153,8 @@ _CLAIM = """
              FOR UPDATE SKIP LOCKED) j
          LIMIT %(limit)s
     )
-    UPDATE webhook_job j SET run_at = (SELECT now FROM t) + make_interval(secs => %(lease_s)s)
+    UPDATE webhook_job j
+       SET run_at = (SELECT now FROM t) + make_interval(secs => %(lease_s)s), leased_by = %(node)s
       FROM due WHERE j.charge_id = due.charge_id AND j.sequence = due.sequence
  RETURNING j.charge_id, j.sequence, j.partner_id
 """
@@ -158,6 +163,7 @@ _CLAIM = """
 def claim(
     cur: Cursor,
     *,
+    node: str,
     limit: int,
     lease_s: float,
     partner_max: int = 1000,
@@ -168,6 +174,7 @@ def claim(
     None of the partners in `full`, and of each other one its share: at most `partner_max`.
     """
     values = {
+        "node": node,
         "limit": limit,
         "lease_s": lease_s,
         "partner_max": partner_max,
@@ -177,8 +184,24 @@ def claim(
     return [WebhookKey(*row) for row in cur.fetchall()]
 
 
+_RECLAIM = """
+    UPDATE webhook_job SET run_at = business_now(), busy_until = NULL, leased_by = NULL
+     WHERE leased_by = %(node)s AND dead_since IS NULL
+"""
+
+
+def reclaim(cur: Cursor, *, node: str) -> int:
+    """End the leases that an earlier run of this node left; how many.
+
+    Its partner may have been told: at least once is the promise, under one event id.
+    """
+    cur.execute(_RECLAIM, {"node": node})
+    return cur.rowcount
+
+
 _PUT_OFF = """
-    UPDATE webhook_job j SET run_at = t.now + make_interval(secs => w.delay_s), busy_until = NULL
+    UPDATE webhook_job j
+       SET run_at = t.now + make_interval(secs => w.delay_s), busy_until = NULL, leased_by = NULL
       FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[], %(delay_s)s::float8[])
            AS w(charge_id, sequence, delay_s),
            (SELECT business_now() AS now) t
@@ -186,7 +209,7 @@ _PUT_OFF = """
 """
 
 _RELEASE = """
-    UPDATE webhook_job j SET run_at = business_now()
+    UPDATE webhook_job j SET run_at = business_now(), leased_by = NULL
       FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence)
      WHERE j.charge_id = w.charge_id AND j.sequence = w.sequence
 """
@@ -267,6 +290,7 @@ _AGAIN = """
        SET attempts = w.attempt,
            run_at = t.now + make_interval(secs => w.delay_s),
            busy_until = NULL,
+           leased_by = NULL,
            dead_since = CASE WHEN w.result = 'dead' THEN t.now END
       FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[], %(attempt)s::bigint[],
                   %(result)s::text[], %(delay_s)s::float8[])

@@ -37,7 +37,7 @@ def event_id(charge: Charge) -> str:
 
 
 def due(store: Store) -> list[int]:
-    found = store.run(notifications.claim, limit=1000, lease_s=60)
+    found = store.run(notifications.claim, limit=1000, lease_s=60, node="a")
     return [key.charge_id for key in found]
 
 

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from ppcd.charge.rules import State
 from ppcd.flow.notify import GIVE_UP_S
 from ppcd.flow.ports import Delivered, Gone, NotTried, TryLater
@@ -94,8 +96,9 @@ def test_after_three_days_a_person_is_needed(world: World, criticals: Criticals)
     assert criticals.take() == []
 
 
-def test_a_delivery_that_was_not_recorded_is_made_again(world: World) -> None:
-    """At least once: the partner knows it by its id."""
+@pytest.mark.parametrize("same_node", [True, False])
+def test_a_delivery_that_was_not_recorded_is_made_again(world: World, same_node: bool) -> None:
+    """At least once: the partner knows it by its id. Who comes back need not wait for his lease."""
     charge = declined(world)
 
     def stop(event: object) -> None:
@@ -110,7 +113,13 @@ def test_a_delivery_that_was_not_recorded_is_made_again(world: World) -> None:
         pass
     world.notifier.on_event = lambda event: None
     world.restart()
-    world.pass_(61)
+    world.pass_(1)
+    assert results(world, charge) == [], "its node may live"
+    if same_node:
+        now(world.notifications.reclaim())
+        world.take_over()
+    else:
+        world.pass_(60)
     assert results(world, charge) == ["delivered"]
     assert len({e.event_id for e in world.notifier.events}) == 1
 

@@ -190,6 +190,7 @@ class World:
             notifier=self.notifier,
             write_event=_write_event,
             delay_s=lambda attempt: 10.0 * attempt,
+            node="a",
             metrics=self.metrics,
         )
         self.expiry = Expiry(**shared)

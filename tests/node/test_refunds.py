@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ppcd.flow.ports import RUN_LEASE_S
 from tests.node.world import Answer, Node, World, a_world, ask, wait_for
 
 PHONES = count(380970500001)
@@ -72,7 +73,8 @@ def ended(node: Node, payment: str, refund: str, *, seconds: float = 40) -> Any:
         events = node.world.partner.events_of(payment)
         return [entry for entry in events if entry[1]["data"].get("refundId") == refund]
 
-    events = wait_for("the event", told)
+    # Another node than the one that ended it waits for that one's lease.
+    events = wait_for("the event", told, seconds=RUN_LEASE_S + 30)
     assert len({event_id for event_id, _, _ in events}) == 1
     assert all(good for _, _, good in events)
     completed = events[0][1]["type"].endswith("v0.refund-completed")

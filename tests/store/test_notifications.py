@@ -15,11 +15,11 @@ def key(charge: Charge) -> WebhookKey:
 
 
 def begin(store: Store, *charges: Charge) -> list[Due | None]:
-    return store.run(notifications.begin, [key(charge) for charge in charges], lease_s=60)
+    return store.run(notifications.begin, [key(charge) for charge in charges], lease_s=60, node="a")
 
 
 def claim(store: Store, limit: int = 100) -> Sequence[WebhookKey]:
-    return store.run(notifications.claim, limit=limit, lease_s=60)
+    return store.run(notifications.claim, limit=limit, lease_s=60, node="a")
 
 
 def told(
@@ -58,6 +58,30 @@ def test_an_end_is_its_nodes_to_tell_until_the_lease_is_over(store: Store) -> No
     store.ahead(61)
     assert claim(store) == [key(charge)]
     assert claim(store) == []
+
+
+def test_a_node_that_comes_back_takes_up_its_own_events_and_no_others(store: Store) -> None:
+    begun, claimed, theirs, put_off, dead = (store.a_charge(State.CANCELLED) for _ in range(5))
+    begin(store, begun, put_off, dead)
+    store.run(notifications.begin, [key(theirs)], lease_s=60, node="b")
+    told(store, put_off, Told.LATER, delay_s=300)
+    told(store, dead, Told.DEAD)
+    store.query(
+        "UPDATE webhook_job SET run_at = business_now() WHERE charge_id = %s", claimed.charge_id
+    )
+    assert claim(store) == [key(claimed)]
+    assert claim(store) == []
+    assert store.run(notifications.reclaim, node="a") == 2
+    assert set(claim(store)) == {key(begun), key(claimed)}
+    assert begin(store, begun, theirs)[1] is None
+
+
+def test_what_a_node_gave_back_is_not_its_own_any_more(store: Store) -> None:
+    charge = store.a_charge(State.CANCELLED)
+    store.ahead(61)
+    assert claim(store) == [key(charge)]
+    store.run(notifications.release, [key(charge)])
+    assert store.run(notifications.reclaim, node="a") == 0
 
 
 def test_delivered_is_done_and_the_token_forgotten(store: Store) -> None:
@@ -194,19 +218,19 @@ def a_second_event(store: Store, charge: Charge) -> WebhookKey:
 def test_events_of_a_charge_are_told_in_their_order(store: Store) -> None:
     charge = store.a_charge(State.CANCELLED, sink="https://s.example/", sink_token="t")
     second = a_second_event(store, charge)
-    first, early = store.run(notifications.begin, [key(charge), second], lease_s=60)
+    first, early = store.run(notifications.begin, [key(charge), second], lease_s=60, node="a")
     assert first is not None
     assert early is None, "the first is not told yet"
     told(store, charge, Told.LATER, delay_s=100)
     store.ahead(61)
     assert claim(store) == [second]
-    assert store.run(notifications.begin, [second], lease_s=60) == [None]
+    assert store.run(notifications.begin, [second], lease_s=60, node="a") == [None]
     assert claim(store) == [], "it waits until the first is tried again"
     store.ahead(40)
     assert set(claim(store)) >= {key(charge)}
     told(store, charge, Told.DELIVERED, attempt=2)
     assert store.count("sink_token", charge) == 1, "the second needs it"
-    [due] = store.run(notifications.begin, [second], lease_s=60)
+    [due] = store.run(notifications.begin, [second], lease_s=60, node="a")
     assert due is not None
     assert (due.sequence, due.token) == (2, "t")
 
@@ -215,10 +239,10 @@ def test_an_event_wakes_the_one_that_waits_for_it(store: Store) -> None:
     for result in (Told.DELIVERED, Told.GONE, Told.DEAD):
         charge = store.a_charge(State.CANCELLED)
         second = a_second_event(store, charge)
-        store.run(notifications.begin, [key(charge), second], lease_s=60)
+        store.run(notifications.begin, [key(charge), second], lease_s=60, node="a")
         told(store, charge, result)
         assert claim(store) == [second]
-        [due] = store.run(notifications.begin, [second], lease_s=60)
+        [due] = store.run(notifications.begin, [second], lease_s=60, node="a")
         assert due is not None
 
 
@@ -245,7 +269,7 @@ def test_a_partners_backlog_takes_nobody_elses_turn(store: Store) -> None:
     assert {k.partner_id for k in claimed} == {store.partner_id, small}
     assert set(claimed) - {key(other)} == {key(charge) for charge in crowd[:2]}
     full = store.run(
-        notifications.claim, limit=100, lease_s=60, partner_max=3, full=[store.partner_id]
+        notifications.claim, limit=100, lease_s=60, node="a", partner_max=3, full=[store.partner_id]
     )
     assert full == []
-    assert len(store.run(notifications.claim, limit=100, lease_s=60, partner_max=3)) == 3
+    assert len(store.run(notifications.claim, limit=100, lease_s=60, node="a", partner_max=3)) == 3

@@ -35,7 +35,7 @@ def replay(store: Store, *charges: Charge) -> None:
 
 
 def due(store: Store) -> Sequence[WebhookKey]:
-    return store.run(notifications.claim, limit=100, lease_s=60)
+    return store.run(notifications.claim, limit=100, lease_s=60, node="a")
 
 
 def test_events_are_found_by_how_telling_them_goes(store: Store) -> None:
@@ -76,7 +76,7 @@ def test_a_dead_event_is_told_again_for_three_days(store: Store) -> None:
     store.ahead(1000)
     replay(store, charge)
     assert due(store) == [key(charge)]
-    [event] = store.run(notifications.begin, [key(charge)], lease_s=60)
+    [event] = store.run(notifications.begin, [key(charge)], lease_s=60, node="a")
     assert event is not None
     assert (event.attempts, event.token) == (1, "t")
     assert event.age_s < 5
@@ -87,7 +87,7 @@ def test_a_replay_goes_where_the_partner_is_told_by_now(store: Store) -> None:
     registered = an_event(store, Result.DEAD)
     store.run(registers.set_webhook, partner_id=store.partner_id, url="https://moved.example/")
     replay(store, own, registered)
-    begun = store.run(notifications.begin, [key(own), key(registered)], lease_s=60)
+    begun = store.run(notifications.begin, [key(own), key(registered)], lease_s=60, node="a")
     assert [event and event.url for event in begun] == [
         "https://s.example/",
         "https://moved.example/",
@@ -97,7 +97,7 @@ def test_a_replay_goes_where_the_partner_is_told_by_now(store: Store) -> None:
 def test_an_event_that_was_told_can_be_told_again_under_its_id(store: Store) -> None:
     charge = an_event(store, Result.DELIVERED)
     replay(store, charge)
-    [event] = store.run(notifications.begin, [key(charge)], lease_s=60)
+    [event] = store.run(notifications.begin, [key(charge)], lease_s=60, node="a")
     assert event is not None
     assert (event.sequence, event.attempts) == (1, 1)
     store.run(notifications.record, [Delivery(charge.charge_id, 1, 2, Result.DELIVERED, "200")])
@@ -121,6 +121,6 @@ def test_a_replay_is_a_fact_once_an_attempt(store: Store) -> None:
 
 def test_an_event_that_is_being_posted_is_not_posted_beside_it(store: Store) -> None:
     charge = an_event(store, None)
-    store.run(notifications.begin, [key(charge)], lease_s=60)
+    store.run(notifications.begin, [key(charge)], lease_s=60, node="a")
     replay(store, charge)
     assert due(store) == []

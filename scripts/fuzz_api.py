@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> int:
     sys.path.insert(0, str(ROOT))
     from tests.node.world import a_world
-    from tests.partner.specification import Run, run, served
+    from tests.partner.specification import NODE, Run, run, served
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=10_000, help="default: %(default)s")
@@ -29,11 +29,11 @@ def main() -> int:
     specifications = served()
     each = math.ceil(args.cases / sum(specifications.values()))
     done: list[Run] = []
-    with tempfile.TemporaryDirectory() as directory, a_world(Path(directory)) as world:
+    with tempfile.TemporaryDirectory() as directory, a_world(Path(directory), api=NODE) as world:
         for name in specifications:
             found = run(
                 f"http://127.0.0.1:{world.node.partner_port}",
-                world.partner.key,
+                client=("gamex", world.partner.key),
                 name=name,
                 each=each,
                 seed=args.seed,

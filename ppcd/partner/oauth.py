@@ -15,6 +15,7 @@ from ppcd.flow.tokens import NotAllowed, Tokens
 from ppcd.http.messages import Headers, Request, Response, json_response
 from ppcd.http.router import Router
 from ppcd.http.server import network_of
+from ppcd.partner.contracts import served
 from ppcd.partner.envelope import Envelope
 from ppcd.partner.errors import retry_after
 from ppcd.partner.scopes import Scope
@@ -64,6 +65,7 @@ class OAuth:
         for path, operation in (("/oauth2/token", self._token), ("/oauth2/revoke", self._revoke)):
             handler = self._envelope.unkeyed(operation)
             router.add("POST", path, handler, deadline_s=self._deadline_s)
+        router.add("GET", "/openapi/oauth.yaml", served("oauth.yaml"))
 
     async def _token(self, request: Request, notes: dict[str, str]) -> Response:
         try:

@@ -4,6 +4,7 @@ import hashlib
 import html
 import json
 import re
+from importlib.resources import files
 from itertools import count
 from typing import Any
 from urllib.parse import urlencode
@@ -22,6 +23,7 @@ from ppcd.store.rows import ChargeRow
 from tests.builders import Store
 from tests.flow.world import World as Steps
 from tests.http.peers import Peer, parse
+from tests.partner.answers import Contract
 
 SECRET = b"secret"
 TARIFFS = (
@@ -29,6 +31,8 @@ TARIFFS = (
     TariffRow("gold-250", 2_500, "UAH", "250 gold", None),
     TariffRow("gold-500", 5_000, "UAH", "500 gold", None),
 )
+#: What partners are answered about sessions is held against it.
+CONTRACT = Contract(files("ppcd.checkout").joinpath("openapi/checkout.yaml").read_text())
 ALL = ["gold-250", "gold-500", "gold-1000"]
 _phones = count(380971000001)
 
@@ -114,7 +118,11 @@ class World:
         lines = [f"{method} {path} HTTP/1.1", "Host: a", f"Authorization: Bearer {key or self.key}"]
         if document is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-        return self._sends(lines, body)
+        got = self._sends(lines, body)
+        template = re.sub(r"^(/checkout/v1/sessions)/.+", r"\1/{session}", path)
+        if template in CONTRACT.document["paths"]:
+            CONTRACT.check(method, template, status=got.status, headers=got.headers, body=got.body)
+        return got
 
     def opened(self, **wanted: Any) -> str:
         """A session's path."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.node.world import World, a_world, wait_for
-from tests.partner.specification import CHECKS, run, served
+from tests.partner.specification import CHECKS, NODE, run, served
 
 #: CAMARA's files as published, releases r3.2 of both APIs.
 ORIGINALS = Path(__file__).parents[1] / "partner" / "camara"
@@ -23,7 +23,7 @@ PHONE = "380970777001"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("specification")) as world:
+    with a_world(tmp_path_factory.mktemp("specification"), api=NODE) as world:
         yield world
 
 
@@ -36,7 +36,8 @@ def test_every_answer_is_one_that_the_specification_has(world: World) -> None:
     answers: Counter[tuple[str, int]] = Counter()
     for name in served():
         origin = f"http://127.0.0.1:{world.node.partner_port}"
-        found = run(origin, world.partner.key, name=name, each=15, seed=1, sequences=False)
+        client = ("gamex", world.partner.key)
+        found = run(origin, client=client, name=name, each=15, seed=1, sequences=False)
         assert found.passed, found.report
         assert found.cases >= 50
         answers.update(found.answers)

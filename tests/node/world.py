@@ -280,6 +280,7 @@ class World:
         billing_timeout_s: float = 2,
         limits: str = NO_LIMITS,
         sink_hosts: str = '["127.0.0.1"]',
+        api: str = "",
         more: str = "",
         node_program: list[str] | None = None,
     ) -> None:
@@ -293,6 +294,7 @@ class World:
             "billing_timeout_s": billing_timeout_s,
             "limits": limits,
             "sink_hosts": sink_hosts,
+            "api": api,
             "more": more,
         }
         self.smpp_port, self.smsc_port, self.billing_port = (free_port() for _ in range(3))
@@ -378,7 +380,6 @@ class World:
                 "partner_port": node.partner_port,
                 "operations_port": node.operations_port,
                 "socket": node.socket,
-                "api": "",
             }
             | dict(changed)
         )

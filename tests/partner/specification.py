@@ -4,6 +4,7 @@ from each, good and bad, and every answer held against it.
 `scripts/fuzz_api.py` runs it for long; a test runs it for a few hundred requests.
 """
 
+import base64
 import json
 import os
 import re
@@ -33,6 +34,8 @@ CHECKS = (
     "allow_header_conformance",
     "ignored_auth",
 )
+#: For the node that is tried: it would soon look at no secret any more.
+NODE = "wrong_secrets_per_min_max: 0"
 #: A run makes some of its requests from examples and from each rule of the specification, however
 #: few are asked for.
 EACH_MIN = 10
@@ -66,10 +69,16 @@ def served() -> dict[str, int]:
     return found
 
 
-def run(origin: str, key: str, *, name: str, each: int, seed: int, sequences: bool = True) -> Run:
-    """Try the specification `name` as served at `origin`, `each` cases an operation or more;
-    without `sequences`, no requests that follow from answers, which take longest.
+def run(
+    origin: str, *, client: tuple[str, str], name: str, each: int, seed: int, sequences: bool = True
+) -> Run:
+    """Try the specification `name` as served at `origin`, `each` cases an operation or more, for
+    the `client` of that name and key; without `sequences`, no requests that follow from answers,
+    which take longest.
     """
+    authorization = f"Bearer {client[1]}"
+    if name == "oauth.yaml":
+        authorization = f"Basic {base64.b64encode(':'.join(client).encode()).decode()}"
     phases = "examples,coverage,fuzzing" + ",stateful" * sequences
     program = Path(sys.executable).with_name("schemathesis")
     with tempfile.TemporaryDirectory() as directory:
@@ -77,7 +86,7 @@ def run(origin: str, key: str, *, name: str, each: int, seed: int, sequences: bo
         done = subprocess.run(
             [
                 *(str(program), "run", f"{origin}/openapi/{name}", "--origin", origin),
-                *("--header", f"Authorization: Bearer {key}", "--checks", ",".join(CHECKS)),
+                *("--header", f"Authorization: {authorization}", "--checks", ",".join(CHECKS)),
                 *("--max-examples", str(max(each, EACH_MIN)), "--seed", str(seed)),
                 *("--continue-on-failure", "--no-shrink", "--warnings", "off"),
                 *("--phases", phases),

@@ -1,19 +1,25 @@
 """OAuth 2 on the wire: RFC 6749 4.4 and 5, RFC 7009. Octets in, octets out."""
 
 import base64
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from openapi_spec_validator import validate
 
 from ppcd.flow.tokens import Issued, NotAllowed
 from ppcd.partner.oauth import OAuth
 from ppcd.partner.scopes import Scope
 from ppcd.store.failures import NotApplied
 from ppcd.store.keys import Holder
+from tests.partner.answers import Contract
 from tests.partner.world import Got, World
 
 GRANT = {"grant_type": "client_credentials"}
+TEXT = files("ppcd.partner").joinpath("openapi/oauth.yaml").read_text()
+#: Every answer of these tests is held against it.
+CONTRACT = Contract(TEXT)
 CLIENT = {"client_id": "shop", "client_secret": "demo-key"}
 
 
@@ -60,7 +66,9 @@ class Endpoints(World):
     def post(self, form: Any, *, path: str = "/oauth2/token", **headers: str) -> Got:
         body = form if isinstance(form, bytes) else urlencode(form).encode()
         sent = {"Content-Type": "application/x-www-form-urlencoded"} | headers
-        return self.ask("POST", path, body, key=None, headers=sent)
+        got = self.ask("POST", path, body, key=None, headers=sent)
+        CONTRACT.check("POST", path, status=got.status, headers=got.headers, body=got.body)
+        return got
 
     def refused(self, form: Any, **headers: str) -> tuple[int, str]:
         got = self.post(form, **headers)
@@ -72,6 +80,19 @@ class Endpoints(World):
 @pytest.fixture
 def world() -> Endpoints:
     return Endpoints()
+
+
+def test_the_contract_is_valid_served_without_a_key_and_has_what_there_is(
+    world: Endpoints,
+) -> None:
+    validate(CONTRACT.document)
+    assert world.ask("GET", "/openapi/oauth.yaml", key=None).body.decode() == TEXT
+    routes = {(r.method, r.template) for r in world.router.routes if "/oauth2" in r.template}
+    assert routes == CONTRACT.operations
+    unknown = {"x-correlator": "not a correlator"}
+    assert world.post(GRANT | CLIENT, **unknown).code == "INVALID_ARGUMENT"
+    with pytest.raises(AssertionError, match="418 is not documented"):
+        CONTRACT.check("POST", "/oauth2/token", status=418, headers={}, body=b"")
 
 
 def test_a_client_gets_a_token_for_all_that_its_key_may_do(world: Endpoints) -> None:
@@ -203,4 +224,5 @@ def test_a_token_is_revoked_by_its_client_and_nobody_else(world: Endpoints) -> N
 
 def test_only_posts_are_taken(world: Endpoints) -> None:
     got = world.ask("GET", "/oauth2/token", key=None)
+    CONTRACT.check("GET", "/oauth2/token", status=405, headers=got.headers, body=got.body)
     assert (got.status, got.headers["allow"]) == (405, "options, post")

@@ -22,8 +22,11 @@ from tests.node.dripped import COUNT, DEADLINE_S
 
 #: Between two requests of the good client.
 PAUSE_S = 0.002
-#: Below this, a difference is the machine's and not the server's.
-NOTICED_S = 0.005
+WHOLE = COUNT >= 1000
+#: How often it is measured without them and with them.
+ROUNDS = 5 if WHOLE else 2
+#: The short form runs beside other tests: below this, a difference is the machine's.
+NOTICED_S = 0.0 if WHOLE else 0.005
 #: From a deadline to the end of the connection: a lingering close, and a busy machine.
 SLACK_S = 4.0
 
@@ -152,18 +155,22 @@ def asked(client: Client, seconds: float, drips: Drips | None = None) -> float:
 
 def test_dripping_connections_are_closed_in_time_and_others_hardly_notice(port: int) -> None:
     client = Client(port)
+    alone, among = [], []
     # In turns, so that what else the machine does falls on both.
-    alone, among = [asked(client, DEADLINE_S)], []
-    drips = Drips(port)
-    asked(client, 1.5 * DEADLINE_S, drips)  # until they are as many as they will be
-    for _ in range(3):
+    for _ in range(ROUNDS):
+        alone.append(asked(client, DEADLINE_S))
+        drips = Drips(port)
+        asked(client, 1.5 * DEADLINE_S, drips)  # until they are as many as they will be
         before = drips.closed
         among.append(asked(client, DEADLINE_S, drips))
         assert drips.closed - before > COUNT / 3, "they are not closed as others come"
         newcomer = Client(port)
         newcomer.ask()
         newcomer.close()
-    drips.close()
-    alone += [asked(client, DEADLINE_S) for _ in range(2)]
+        drips.close()
+        asked(client, 0.2)  # until the server has seen them go
     client.close()
-    assert median(among) <= 2 * median(alone) + NOTICED_S, (alone, among)
+    pairs = list(zip(alone, among, strict=True))
+    print("p99 alone and among them, ms:", [f"{1000 * p99:.2f}" for pair in pairs for p99 in pair])
+    print(f"times: {median(with_them / without for without, with_them in pairs):.2f}")
+    assert median(with_them - 2 * without for without, with_them in pairs) <= NOTICED_S, pairs

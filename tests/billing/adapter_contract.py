@@ -40,6 +40,9 @@ class Fault(Enum):
     INSUFFICIENT = auto()
     BARRED = auto()
     NO_SUCH_SUBSCRIBER = auto()
+    # Of these not every system can tell; the contract doesn't ask for them.
+    OVER_LIMIT = auto()
+    REJECTED = auto()
     LOST_REQUEST = auto()
     LOST_ANSWER = auto()
     BUSY = auto()

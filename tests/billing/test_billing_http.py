@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 
 from ppcd.billing.http import HttpBilling
 from ppcd.billing.settings import HttpBillingSettings
-from ppcd.charge.debit import Debited, NotFound, NotSent, Unknown
+from ppcd.charge.debit import Debited, DenialReason, Denied, NotFound, NotSent, Unknown
 from ppcd.http.client import Client
 from ppcd.sim.accounts import Mode
 from ppcd.sim.billing import Billing, BillingOptions
@@ -32,6 +32,8 @@ MODES = {
     Fault.INSUFFICIENT: Mode.INSUFFICIENT,
     Fault.BARRED: Mode.BARRED,
     Fault.NO_SUCH_SUBSCRIBER: Mode.UNKNOWN,
+    Fault.OVER_LIMIT: Mode.LIMIT,
+    Fault.REJECTED: Mode.REJECTED,
     Fault.LOST_REQUEST: Mode.TIMEOUT,
     Fault.LOST_ANSWER: Mode.TIMEOUT_AFTER_DEBIT,
     Fault.BUSY: Mode.UNAVAILABLE,
@@ -54,6 +56,7 @@ REASONS = {
     "insufficient": "INSUFFICIENT_FUNDS",
     "barred": "SERVICE_DENIED",
     "unknown": "USER_UNKNOWN",
+    "limit": "LIMIT_EXCEEDED",
 }
 
 
@@ -174,6 +177,22 @@ async def world(reactor: Any, tmp_path: Path) -> AsyncIterator[HttpWorld]:
 
 class TestHttpBilling(AdapterContract, ReservingContract):
     pass
+
+
+@pytest.mark.parametrize(
+    ("fault", "denied"),
+    [
+        (Fault.OVER_LIMIT, Denied(DenialReason.LIMIT_EXCEEDED, "limit")),
+        (Fault.REJECTED, Denied(DenialReason.BILLING_REJECTED, "rejected")),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_has_the_reason_that_its_word_is_said_to_have(
+    world: HttpWorld, fault: Fault, denied: Denied
+) -> None:
+    world.behave(fault)
+    assert await debit(world, an_order()) == denied
+    assert world.debited("1001") == []
 
 
 @pytest_twisted.ensureDeferred

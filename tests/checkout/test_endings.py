@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from ppcd.charge.debit import DenialReason
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import END_STATES
 from ppcd.checkout.phones import masked
 from ppcd.checkout.wording import WORDS
 from ppcd.store.failures import NotApplied
+from ppcd.store.limits import SumLimits
 from tests.billing.adapter_contract import Fault
 from tests.browser import (
     LOCALES,
@@ -62,7 +62,10 @@ def _page(browser: Browser, locale: str) -> Page:
 
 @pytest.fixture(scope="module")
 def site(shared_database: Any) -> Iterator[Served]:
-    with served(World(Store(*shared_database))) as site:
+    world = World(Store(*shared_database))
+    # One of what is sold here a day, and not two.
+    world.steps.sum_limits = SumLimits(subscriber_day={"UAH": 4_999})
+    with served(world) as site:
         yield site
 
 
@@ -283,18 +286,12 @@ def _refused(fault: Fault) -> Callable[[Visit], None]:
     return refuse
 
 
-def _denied(reason: DenialReason) -> Callable[[Visit], None]:
-    """As billing systems do that have more to say than the stand-in."""
-
-    def deny(visit: Visit) -> None:
-        charge_id = visit.world.charge().charge_id
-        visit.world.store.query("DELETE FROM awaiting WHERE charge_id = %s", charge_id)
-        visit.world.store.query(
-            "INSERT INTO outcome VALUES (%s, 'denied', %s, NULL, business_now())",
-            *(charge_id, reason.value),
-        )
-
-    return deny
+def _over_our_limit(visit: Visit) -> None:
+    """What was bought elsewhere meanwhile leaves too little of what a day allows."""
+    steps, waiting = visit.world.steps, visit.world.charge()
+    visit.world.pay(visit.world.opened(**GOLD))
+    visit.world.answer()
+    steps.answer(waiting, "ДА")
 
 
 def _billing_away(visit: Visit) -> None:
@@ -320,10 +317,9 @@ def _billing_away(visit: Visit) -> None:
         pytest.param(
             _refused(Fault.NO_SUCH_SUBSCRIBER), "unknown_title", "barred_text", id="unknown"
         ),
-        pytest.param(_denied(DenialReason.LIMIT_EXCEEDED), "limit_title", "limit_text", id="limit"),
-        pytest.param(
-            _denied(DenialReason.BILLING_REJECTED), "rejected_title", "barred_text", id="rejected"
-        ),
+        pytest.param(_over_our_limit, "limit_title", "limit_text", id="limit"),
+        pytest.param(_refused(Fault.OVER_LIMIT), "limit_title", "limit_text", id="billings-limit"),
+        pytest.param(_refused(Fault.REJECTED), "rejected_title", "barred_text", id="rejected"),
         pytest.param(_billing_away, "unavailable_title", "unavailable_text", id="unavailable"),
     ],
 )

@@ -43,6 +43,8 @@ REFUSALS = {
     Fault.INSUFFICIENT: Denied(DenialReason.INSUFFICIENT_FUNDS, "4012"),
     Fault.BARRED: Denied(DenialReason.SERVICE_DENIED, "4010"),
     Fault.NO_SUCH_SUBSCRIBER: Denied(DenialReason.USER_UNKNOWN, "5030"),
+    Fault.OVER_LIMIT: Denied(DenialReason.LIMIT_EXCEEDED, "4241"),
+    Fault.REJECTED: Denied(DenialReason.BILLING_REJECTED, "rejected"),
 }
 DEBITS_FIRST = {Fault.LOST_ANSWER, Fault.ERROR_AFTER_DEBIT, Fault.GARBAGE, Fault.RESET}
 NOTHING_COMES_BACK = {Fault.LOST_REQUEST, Fault.ERROR_BEFORE_DEBIT}

@@ -38,8 +38,6 @@ FLOWS: dict[str, dict[str, Any]] = {
     "variant 2": {"variant": 2},
     "known": {"tariffs": ["gold-500"]},
 }
-#: Flow and language, each once.
-EACH_ONCE = tuple(zip(FLOWS, LOCALES, strict=True))
 YES = {"uk": "ТАК", "ru": "ДА", "en": "YES"}
 ALL = ["gold-250", "gold-500", "gold-1000"]
 PHONES = count(380972000001)
@@ -71,12 +69,20 @@ def browser() -> Iterator[Browser]:
 class Buyer:
     """A person with the page open and a phone in the hand."""
 
-    def __init__(self, world: World, page: Page, *, language: str) -> None:
-        self.world, self.page, self.language = world, page, language
+    def __init__(self, world: World, page: Page, *, language: str, size: str = "phone") -> None:
+        self.world, self.page, self.language, self.size = world, page, language, size
         self.number = str(next(PHONES))
         self.said: list[str] = []
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
+        #: Paths that the page asked for.
+        self.asked: list[str] = []
+        self._hears: list[tuple[Any, Any]] = [
+            ("console", lambda message: self.said.append(message.text)),
+            ("pageerror", lambda error: self.said.append(str(error))),
+            ("request", lambda request: self.asked.append(urlsplit(request.url).path)),
+        ]
+        self._heard = page
+        for event, hear in self._hears:
+            page.on(event, hear)
 
     def session(self, **wanted: Any) -> str:
         """A session's URL."""
@@ -124,13 +130,21 @@ class Buyer:
         wait_for("the prompt", lambda: self.world.messages(self.number))
         self.world.reply(self.number, text or YES[self.language])
 
+    def has_left(self) -> None:
+        """A word on the console, from the policy say, fails the test."""
+        for event, hear in self._hears:
+            self._heard.remove_listener(event, hear)
+        # The browser notes a refused form, and that it leaves the focus in a frame to the page.
+        expected = re.compile("422|Blocked autofocusing")
+        assert [word for word in self.said if not expected.search(word)] == []
+
 
 Enter = Callable[..., Buyer]
 
 
 @pytest.fixture
 def enter(browser: Browser, world: World) -> Iterator[Enter]:
-    """A browser of one's own. A word on the console, from the policy say, fails the test."""
+    """A browser of one's own."""
     buyers: list[Buyer] = []
 
     def begin(size: str = "phone", language: str = "ru", **options: Any) -> Buyer:
@@ -144,9 +158,31 @@ def enter(browser: Browser, world: World) -> Iterator[Enter]:
     yield begin
     for buyer in buyers:
         buyer.page.context.close()
-        # The browser notes a refused form, and that it leaves the focus in a frame to the page.
-        expected = re.compile("422|Blocked autofocusing")
-        assert [word for word in buyer.said if not expected.search(word)] == []
+        buyer.has_left()
+
+
+@pytest.fixture(scope="module")
+def pages(browser: Browser) -> dict[tuple[str, str], Page]:
+    """One in each language at each size."""
+    return {
+        (language, size): browser.new_context(
+            viewport={"width": width, "height": height}, locale=locale
+        ).new_page()
+        for language, locale in LOCALES.items()
+        for size, (width, height) in SIZES.items()
+    }
+
+
+@pytest.fixture
+def buyers(world: World, pages: dict[tuple[str, str], Page]) -> Iterator[list[Buyer]]:
+    """Somebody in each language at each size. They walk side by side: most of it is waiting."""
+    buyers = [
+        Buyer(world, page, language=language, size=size) for (language, size), page in pages.items()
+    ]
+    yield buyers
+    for buyer in buyers:
+        buyer.page.goto("about:blank")
+        buyer.has_left()
 
 
 def test_axe_is_there() -> None:
@@ -174,59 +210,56 @@ DECLINED = {
 }
 
 
-@pytest.mark.parametrize("language", LOCALES)
-@pytest.mark.parametrize("size", SIZES)
-def test_variant_1_is_three_steps_to_a_paid_service(enter: Enter, size: str, language: str) -> None:
-    buyer = enter(size, language)
-    asked: list[str] = []
-    buyer.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
-    buyer.opens(successUrl="https://shop.example/paid", branding={"name": "GameX"})
-    buyer.press(CHOOSE[language])
-    field = buyer.page.get_by_label(NUMBER[language])
-    expect(field).to_be_focused()
-    buyer.types()
-    number = buyer.number
-    expect(field).to_have_value(f"0{number[3:5]} {number[5:8]} {number[8:10]} {number[10:]}")
-    buyer.press(PAY[language])
-    buyer.sees(PROMPTS[language])
-    buyer.answers()
-    buyer.sees(PAID[language])
-    expect(buyer.page.get_by_role("status")).to_have_text(PAID[language])
-    back = buyer.page.get_by_role("link", name="GameX").get_attribute("href") or ""
-    assert back.startswith("https://shop.example/paid?ppcdSession=")
-    assert "ppcdStatus=succeeded" in back
-    # It was told, and had not to ask.
-    assert [path.rpartition("/")[2] for path in asked if path.endswith(("/events", "/state"))] == [
-        "events"
-    ]
+def test_variant_1_is_three_steps_to_a_paid_service(buyers: list[Buyer]) -> None:
+    for buyer in buyers:
+        buyer.opens(successUrl="https://shop.example/paid", branding={"name": "GameX"})
+        buyer.press(CHOOSE[buyer.language])
+        field = buyer.page.get_by_label(NUMBER[buyer.language])
+        expect(field).to_be_focused()
+        buyer.types()
+        number = buyer.number
+        expect(field).to_have_value(f"0{number[3:5]} {number[5:8]} {number[8:10]} {number[10:]}")
+        buyer.press(PAY[buyer.language])
+    for buyer in buyers:
+        buyer.sees(PROMPTS[buyer.language])
+        buyer.answers()
+    for buyer in buyers:
+        buyer.sees(PAID[buyer.language])
+        expect(buyer.page.get_by_role("status")).to_have_text(PAID[buyer.language])
+        back = buyer.page.get_by_role("link", name="GameX").get_attribute("href") or ""
+        assert back.startswith("https://shop.example/paid?ppcdSession=")
+        assert "ppcdStatus=succeeded" in back
+        # It was told, and had not to ask.
+        asked = [path for path in buyer.asked if path.endswith(("/events", "/state"))]
+        assert [path.rpartition("/")[2] for path in asked] == ["events"]
 
 
-@pytest.mark.parametrize("language", LOCALES)
-@pytest.mark.parametrize("size", SIZES)
-def test_variant_2_is_two_steps(enter: Enter, size: str, language: str) -> None:
-    buyer = enter(size, language)
-    buyer.opens(variant=2, cancelUrl="https://shop.example/basket")
-    buyer.page.get_by_label("1000 gold").check()
-    buyer.types()
-    buyer.press(PAY[language])
-    buyer.sees(PROMPTS[language])
-    buyer.answers()
-    buyer.sees(PAID[language])
-    assert buyer.world.account(buyer.number)["balance_minor"] == 90_000
+def test_variant_2_is_two_steps(buyers: list[Buyer]) -> None:
+    for buyer in buyers:
+        buyer.opens(variant=2, cancelUrl="https://shop.example/basket")
+        buyer.page.get_by_label("1000 gold").check()
+        buyer.types()
+        buyer.press(PAY[buyer.language])
+    for buyer in buyers:
+        buyer.sees(PROMPTS[buyer.language])
+        buyer.answers()
+    for buyer in buyers:
+        buyer.sees(PAID[buyer.language])
+        assert buyer.world.account(buyer.number)["balance_minor"] == 90_000
 
 
-@pytest.mark.parametrize("language", LOCALES)
-@pytest.mark.parametrize("size", SIZES)
-def test_a_known_number_is_one_press(enter: Enter, size: str, language: str) -> None:
-    buyer = enter(size, language)
+def test_a_known_number_is_one_press(buyers: list[Buyer]) -> None:
     color = {"name": "Читай-город", "color": "#ffd84d"}
-    buyer.opens(tariffs=["gold-250"], phoneNumber=f"+{buyer.number}", branding=color)
-    buyer.sees(re.compile(KNOWN[language]))
-    assert buyer.number[5:] not in buyer.page.content()
-    buyer.press(PAY[language])
-    buyer.sees(PROMPTS[language])
-    buyer.answers("НЕТ")
-    buyer.sees(DECLINED[language])
+    for buyer in buyers:
+        buyer.opens(tariffs=["gold-250"], phoneNumber=f"+{buyer.number}", branding=color)
+        buyer.sees(re.compile(KNOWN[buyer.language]))
+        assert buyer.number[5:] not in buyer.page.content()
+        buyer.press(PAY[buyer.language])
+    for buyer in buyers:
+        buyer.sees(PROMPTS[buyer.language])
+        buyer.answers("НЕТ")
+    for buyer in buyers:
+        buyer.sees(DECLINED[buyer.language])
 
 
 # -- the endings
@@ -482,18 +515,19 @@ SHOP = """<!doctype html><html lang="{language}"><title>Shop</title><h1>Shop</h1
 
 
 class Shop:
-    """A partner's own site: one page, whatever is asked for."""
+    """A partner's own site: a page for each buyer, and one for all that come back."""
 
     def __init__(self) -> None:
         shop = self
-        self.page = ""
+        self.pages: dict[str, str] = {}
 
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.end_headers()
-                self.wfile.write(shop.page.encode())
+                page = shop.pages.get(self.path, "<!doctype html><title>Shop</title>")
+                self.wfile.write(page.encode())
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -507,8 +541,10 @@ class Shop:
         session = buyer.session(successUrl=self.url + "/paid", **number, **FLOWS[flow])
         node = f"http://127.0.0.1:{buyer.world.node.partner_port}"
         language = buyer.language
-        self.page = SHOP.format(node=node, session=session, mode=mode, language=language)
-        buyer.page.goto(self.url)
+        self.pages[f"/{buyer.number}"] = SHOP.format(
+            node=node, session=session, mode=mode, language=language
+        )
+        buyer.page.goto(f"{self.url}/{buyer.number}")
 
     def is_returned_to(self, buyer: Buyer) -> None:
         """With a signed result. The webhook, which is the proof, has come or comes."""
@@ -537,44 +573,46 @@ def registered(world: World, shop: Shop) -> str:
 
 
 @pytest.mark.usefixtures("registered")
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("flow", "language"), EACH_ONCE)
-def test_one_script_tag_pays_in_an_overlay(
-    enter: Enter, shop: Shop, size: str, flow: str, language: str
-) -> None:
-    buyer = enter(size, language)
-    shop.sells(buyer, flow, mode="overlay")
-    buyer.press(PAY[language])
-    frame = buyer.page.frame_locator("iframe")
-    buyer.buys(flow, frame)
-    photograph(buyer.page, f"pay-overlay-{language}-{size}")
-    expect(buyer.page).to_have_title("processing")
-    buyer.answers()
-    buyer.sees(PAID[language], where=frame)
-    expect(buyer.page).to_have_title("succeeded")
-    buyer.press(CLOSE[language])
-    shop.is_returned_to(buyer)
+@pytest.mark.parametrize("flow", FLOWS)
+def test_one_script_tag_pays_in_an_overlay(buyers: list[Buyer], shop: Shop, flow: str) -> None:
+    frames = [buyer.page.frame_locator("iframe") for buyer in buyers]
+    for buyer, frame in zip(buyers, frames, strict=True):
+        shop.sells(buyer, flow, mode="overlay")
+        buyer.press(PAY[buyer.language])
+        buyer.buys(flow, frame)
+        name = flow.replace(" ", "-")
+        photograph(buyer.page, f"pay-overlay-{name}-{buyer.language}-{buyer.size}")
+        expect(buyer.page).to_have_title("processing")
+    for buyer in buyers:
+        buyer.answers()
+    for buyer, frame in zip(buyers, frames, strict=True):
+        buyer.sees(PAID[buyer.language], where=frame)
+        expect(buyer.page).to_have_title("succeeded")
+        buyer.press(CLOSE[buyer.language])
+        shop.is_returned_to(buyer)
 
 
 @pytest.mark.usefixtures("registered")
-@pytest.mark.parametrize(("flow", "language"), EACH_ONCE)
-def test_a_redirect_pays_and_comes_back(enter: Enter, shop: Shop, flow: str, language: str) -> None:
-    buyer = enter("phone", language)
-    shop.sells(buyer, flow, mode="redirect")
-    buyer.press(PAY[language])
-    buyer.page.wait_for_url("**/pay/*")
-    buyer.buys(flow, buyer.page)
-    buyer.answers()
-    buyer.sees(PAID[language])
-    buyer.page.get_by_role("link", name="GameX").click()
-    shop.is_returned_to(buyer)
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_redirect_pays_and_comes_back(buyers: list[Buyer], shop: Shop, flow: str) -> None:
+    for buyer in buyers:
+        shop.sells(buyer, flow, mode="redirect")
+        buyer.press(PAY[buyer.language])
+        buyer.page.wait_for_url("**/pay/*")
+        buyer.buys(flow, buyer.page)
+    for buyer in buyers:
+        buyer.answers()
+    for buyer in buyers:
+        buyer.sees(PAID[buyer.language])
+        buyer.page.get_by_role("link", name="GameX").click()
+        shop.is_returned_to(buyer)
 
 
 def test_a_site_that_is_not_registered_can_not_frame_the_page(enter: Enter, shop: Shop) -> None:
     buyer = enter()
     shop.sells(buyer, "variant 1", mode="overlay")
     # The same shop by another name is another site.
-    buyer.page.goto(shop.url.replace("127.0.0.1", "localhost"))
+    buyer.page.goto(buyer.page.url.replace("127.0.0.1", "localhost"))
     buyer.press("Оплатить")
     wait_for("the browser's refusal", lambda: (buyer.page.wait_for_timeout(50), buyer.said)[1])
     assert any("frame-ancestors" in word for word in buyer.said)

@@ -1,5 +1,6 @@
 """The partners' sandbox of conf/sandbox.yaml: each magic number does what the page promises."""
 
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -112,3 +113,15 @@ def _check_end(sandbox: Sandbox, end: str, payment: str) -> None:
 def test_the_numbers_are_phones_of_the_simulator(sandbox: Sandbox) -> None:
     account = ask(sandbox.billing_port, "GET", f"/sim/billing/accounts/{_phone('201')}")
     assert account.json["mode"] == "insufficient"
+
+
+def test_the_two_requests_of_the_page_are_a_paid_charge(sandbox: Sandbox) -> None:
+    shown = re.findall(
+        r'^curl -s "\$API(\S+?)"[^`]*?(?:<<\'JSON\'\n(.*?)JSON\n)?```', PAGE, re.M | re.S
+    )
+    (create, order), (retrieve, _) = shown
+    port, key = sandbox.node.partner_port, {"Authorization": f"Bearer {sandbox.partner.key}"}
+    made = ask(port, "POST", create, json.loads(order), headers=key)
+    assert made.status == 201, made
+    path = retrieve.replace("$PAYMENT_ID", made.json["paymentId"])
+    assert ask(port, "GET", path, headers=key).json["paymentStatus"] == "succeeded"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ppcd.flow.ports import RUN_LEASE_S
-from tests.node.world import Answer, Node, World, a_world, ask, wait_for
+from tests.node.giving import asks_for, given_back, refunds
+from tests.node.world import Node, World, a_world, wait_for
 
 PHONES = count(380970500001)
 #: More by hand: PPCD_TEST_REFUND_KILLS=100.
@@ -34,30 +35,6 @@ def paid(world: World, phone: str) -> str:
     world.reply(phone, "ДА")
     assert world.node.payment(payment, wait_s=20)["paymentStatus"] == "succeeded"
     return payment
-
-
-def refunds(node: Node, method: str, payment: str, path: str = "", document: Any = None) -> Answer:
-    return ask(
-        node.partner_port,
-        method,
-        f"/carrier-billing-refund/v0.3/payments/{payment}/refunds{path}",
-        document,
-        headers={"Authorization": f"Bearer {node.world.partner.key}"},
-    )
-
-
-def asks_for(node: Node, payment: str, amount: float | None, name: str) -> Answer:
-    """Ask for that much, or for all that is left, under a correlator of that name."""
-    charging = {"amount": amount, "currency": "UAH", "description": "gold"}
-    body = {
-        "type": "total" if amount is None else "partial",
-        "amountTransaction": {
-            "clientCorrelator": name,
-            "referenceCode": name,
-            "refundAmount": {} if amount is None else {"chargingInformation": charging},
-        },
-    }
-    return refunds(node, "POST", payment, document=body)
 
 
 def ended(node: Node, payment: str, refund: str, *, seconds: float = 40) -> Any:
@@ -85,9 +62,10 @@ def ended(node: Node, payment: str, refund: str, *, seconds: float = 40) -> Any:
 def journal(world: World, payment: str) -> list[tuple[str, int]]:
     """What billing gave back of a payment: the refund's key and the amount of each time."""
     return [
-        (str(entry["key"]), int(entry["amount_minor"]))
-        for entry in world.billing_journal()
-        if entry["entry"] == "refunded" and entry["debit_key"] == payment
+        (key, amount_minor)
+        for key, times in given_back(world).items()
+        for debit_key, amount_minor in times
+        if debit_key == payment
     ]
 
 

@@ -1,13 +1,14 @@
--- A billing that keeps every promise, as an example for your own: one function that debits once a
--- key, one that gives back once a key, one that says what became of a key. The answer, the balance
--- and the record are one transaction, and the primary key is the promise that there is one debit.
+-- A billing that keeps every promise, as an example for your own: functions that debit once a key,
+-- hold, take and let go of money once a key, give back once a key, and one that says what became of
+-- a key. The answer, the balance and the record are one transaction, and the primary key is the
+-- promise that there is one debit.
 -- conf/billing/postgresql.yaml is the configuration for it.
 CREATE SCHEMA billing;
 
 CREATE TABLE billing.account (
     msisdn text PRIMARY KEY,
     currency text NOT NULL,
-    balance_minor bigint NOT NULL CHECK (balance_minor >= 0),
+    balance_minor bigint NOT NULL CHECK (balance_minor >= 0),  -- without what is held
     barred boolean NOT NULL DEFAULT false
 );
 
@@ -17,7 +18,9 @@ CREATE TABLE billing.answer (
     msisdn text NOT NULL,
     amount_minor bigint NOT NULL,
     currency text NOT NULL,
-    result text NOT NULL CHECK (result IN ('debited', 'refunded', 'refused')),
+    -- What is held is «reserved», and becomes «debited» or «released».
+    result text NOT NULL
+        CHECK (result IN ('debited', 'refunded', 'refused', 'reserved', 'released')),
     reason text,
     reference text,
     debit_key text REFERENCES billing.answer,  -- of a refund: the debit that it gives back
@@ -35,8 +38,9 @@ CREATE TABLE billing.movement (
     currency text NOT NULL
 );
 
-CREATE FUNCTION billing.debit(
-    a_key text, a_msisdn text, a_minor bigint, a_currency text,
+-- Takes the money, or holds it, once a key.
+CREATE FUNCTION billing.settle(
+    a_key text, a_msisdn text, a_minor bigint, a_currency text, a_result text,
     OUT result text, OUT reason text, OUT reference text, OUT amount_minor bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -56,15 +60,15 @@ BEGIN
         END;
         INSERT INTO billing.answer (key, msisdn, amount_minor, currency, result, reason)
         VALUES (a_key, a_msisdn, a_minor, a_currency,
-                CASE WHEN reason IS NULL THEN 'debited' ELSE 'refused' END, reason)
+                CASE WHEN reason IS NULL THEN a_result ELSE 'refused' END, reason)
         RETURNING * INTO said;
         IF reason IS NULL THEN
             UPDATE billing.account SET balance_minor = balance_minor - a_minor
              WHERE msisdn = a_msisdn;
-            INSERT INTO billing.movement (key, msisdn, amount_minor, currency)
-            VALUES (a_key, a_msisdn, a_minor, a_currency)
-            RETURNING 'M' || movement_id INTO reference;
-            UPDATE billing.answer a SET reference = debit.reference WHERE a.key = a_key
+            UPDATE billing.answer a
+               SET reference = CASE a_result WHEN 'reserved' THEN 'H-' || a_key
+                                             ELSE billing.moved(a_key) END
+             WHERE a.key = a_key
             RETURNING * INTO said;
         END IF;
     END IF;
@@ -76,6 +80,59 @@ BEGIN
     reason := said.reason;
     reference := said.reference;
     amount_minor := said.amount_minor;
+END $$;
+
+-- The record of what was taken under a key; its reference.
+CREATE FUNCTION billing.moved(a_key text) RETURNS text LANGUAGE sql AS $$
+    INSERT INTO billing.movement (key, msisdn, amount_minor, currency)
+    SELECT key, msisdn, amount_minor, currency FROM billing.answer WHERE key = a_key
+    RETURNING 'M' || movement_id
+$$;
+
+CREATE FUNCTION billing.debit(
+    a_key text, a_msisdn text, a_minor bigint, a_currency text,
+    OUT result text, OUT reason text, OUT reference text, OUT amount_minor bigint
+) LANGUAGE sql
+AS $$ SELECT * FROM billing.settle(a_key, a_msisdn, a_minor, a_currency, 'debited') $$;
+
+CREATE FUNCTION billing.reserve(
+    a_key text, a_msisdn text, a_minor bigint, a_currency text,
+    OUT result text, OUT reason text, OUT reference text, OUT amount_minor bigint
+) LANGUAGE sql
+AS $$ SELECT * FROM billing.settle(a_key, a_msisdn, a_minor, a_currency, 'reserved') $$;
+
+-- Takes what is held under the key; of anything else it says what became of it.
+CREATE FUNCTION billing.capture(
+    a_key text, OUT result text, OUT reason text, OUT reference text, OUT amount_minor bigint
+) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(a_key, 0));
+    UPDATE billing.answer a SET result = 'debited', reference = billing.moved(a_key)
+     WHERE a.key = a_key AND a.result = 'reserved';
+    SELECT f.* INTO result, reason, reference, amount_minor FROM billing.find(a_key) f;
+    result := coalesce(result, 'not_found');
+END $$;
+
+-- Lets go of what is held under the key. Where nothing is yet, nothing will be: a reserve that
+-- comes after it finds the key used up.
+CREATE FUNCTION billing.release(
+    a_key text, a_msisdn text, a_minor bigint, a_currency text, OUT result text
+) LANGUAGE plpgsql AS $$
+DECLARE
+    held billing.answer;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(a_key, 0));
+    UPDATE billing.answer a SET result = 'released'
+     WHERE a.key = a_key AND a.result = 'reserved'
+    RETURNING * INTO held;
+    UPDATE billing.account SET balance_minor = balance_minor + held.amount_minor
+     WHERE msisdn = held.msisdn;
+    INSERT INTO billing.answer (key, msisdn, amount_minor, currency, result)
+    VALUES (a_key, a_msisdn, a_minor, a_currency, 'released')
+        ON CONFLICT DO NOTHING;
+    -- A reserve that was refused holds nothing either; what was taken is taken.
+    SELECT CASE a.result WHEN 'debited' THEN 'debited' ELSE 'released' END INTO result
+      FROM billing.answer a WHERE a.key = a_key;
 END $$;
 
 CREATE FUNCTION billing.refund(

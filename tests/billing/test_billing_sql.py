@@ -1,7 +1,6 @@
 """The SQL adapter against a billing database on a real PostgreSQL, over a network that fails."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +15,18 @@ from ppcd.charge.debit import Debited, DenialReason, Denied, NotFound, NotSent, 
 from ppcd.charge.money import Money
 from ppcd.charge.refund import Refunded
 from ppcd.charge.reservation import Released
-from tests.billing.adapter_contract import PHONE, AdapterContract, Fault, a_refund, an_order
+from tests.billing import misbehaving
+from tests.billing.adapter_contract import (
+    PHONE,
+    AdapterContract,
+    Fault,
+    ReservingContract,
+    a_refund,
+    an_order,
+)
+from tests.billing.misbehaving import EXAMPLES
 from tests.postgres import query
 from tests.store.proxy import Cut, Proxy
-
-EXAMPLES = Path(__file__).parents[2] / "conf" / "billing"
-BILLING = (EXAMPLES / "postgresql.sql").read_text()
 
 #: How the faults of the interface come about: on the way of the commit.
 CUTS = {
@@ -30,85 +35,13 @@ CUTS = {
     Fault.RESET: Cut.AFTER,
     Fault.ZOMBIE: Cut.LATER,
 }
-#: And those of the function itself: what it says, and whether it debits before that.
-MISBEHAVE = """
-    CREATE TABLE misbehaviour (says text NOT NULL, debits boolean NOT NULL, asked_max bigint);
-    CREATE TABLE asked (key text NOT NULL);
-    CREATE FUNCTION billing.misbehaving_debit(
-        a_key text, a_msisdn text, a_minor bigint, a_currency text,
-        OUT result text, OUT reason text, OUT reference text, OUT amount_minor bigint
-    ) LANGUAGE plpgsql AS $$
-    DECLARE
-        bad misbehaviour;
-    BEGIN
-        INSERT INTO asked VALUES (a_key);
-        SELECT * INTO bad FROM misbehaviour;
-        IF bad.says IS NULL OR bad.debits THEN
-            SELECT d.* INTO result, reason, reference, amount_minor
-              FROM billing.debit(a_key, a_msisdn, a_minor, a_currency) d;
-        END IF;
-        IF bad.says IS NOT NULL AND (SELECT count(*) FROM asked WHERE key = a_key) = 1 THEN
-            result := bad.says;
-        END IF;
-    END $$;
-    CREATE FUNCTION billing.misbehaving_refund(
-        a_key text, a_debit_key text, a_msisdn text, a_minor bigint, a_currency text,
-        OUT result text, OUT reason text, OUT reference text, OUT amount_minor bigint
-    ) LANGUAGE plpgsql AS $$
-    DECLARE
-        bad misbehaviour;
-    BEGIN
-        INSERT INTO asked VALUES (a_key);
-        SELECT * INTO bad FROM misbehaviour;
-        IF bad.says IS NULL OR bad.debits THEN
-            SELECT d.* INTO result, reason, reference, amount_minor
-              FROM billing.refund(a_key, a_debit_key, a_msisdn, a_minor, a_currency) d;
-        END IF;
-        IF bad.says IS NOT NULL AND (SELECT count(*) FROM asked WHERE key = a_key) = 1 THEN
-            result := bad.says;
-        END IF;
-    END $$
-"""
-SAYS = {
-    Fault.BUSY: ("busy", False),
-    Fault.ERROR_BEFORE_DEBIT: ("error", False),
-    Fault.ERROR_AFTER_DEBIT: ("error", True),
-    Fault.GARBAGE: ("\x7f<html>", True),
-}
-
-
 KEPT = {"idempotent": "true", "queryable": "true", "stores_refusals": "true"}
+#: What belongs to payments in two steps, left out.
+NO_STEPS = {"reserve": None, "capture": None, "release": None}
 
 
 def settings_for(dsn: str, /, **changes: Any) -> SqlBillingSettings:
-    described = {
-        "kind": "sql",
-        "dsn": dsn,
-        "debit": "SELECT * FROM billing.misbehaving_debit("
-        "{key}, {msisdn}, {amount_minor}, {currency})",
-        "query": "SELECT * FROM billing.find({key})",
-        "commit_timeout_s": "1",
-        "abilities": {**KEPT, "reversible": "true"},
-        "refund": {
-            "statement": "SELECT * FROM billing.misbehaving_refund("
-            "{key}, {debit_key}, {msisdn}, {amount_minor}, {currency})",
-            "query": "SELECT * FROM billing.find({key})",
-            "abilities": KEPT,
-            "answer": {
-                "not_processed": ["busy"],
-                "reasons": {"barred": "SERVICE_DENIED", "no_subscriber": "USER_UNKNOWN"},
-            },
-        },
-        "answer": {
-            "not_processed": ["busy"],
-            "reasons": {
-                "no_funds": "INSUFFICIENT_FUNDS",
-                "barred": "SERVICE_DENIED",
-                "no_subscriber": "USER_UNKNOWN",
-            },
-            "echoes": {"amount_minor": "amount_minor"},
-        },
-    }
+    described = misbehaving.described(dsn)
     return SqlBillingSettings.model_validate(described | changes)
 
 
@@ -117,8 +50,7 @@ class SqlWorld:
         self._reactor = reactor
         self._dsn = dsn
         self._proxy = proxy
-        query(dsn, BILLING)
-        query(dsn, MISBEHAVE)
+        misbehaving.create(self.sql)
         query(dsn, "INSERT INTO billing.account VALUES (%s, 'UAH', 1000000, false)", PHONE.digits)
         self.adapter = self.an_adapter()
 
@@ -128,12 +60,10 @@ class SqlWorld:
         return SqlBilling("main", settings, lanes=lanes, close=lanes.close)
 
     def behave(self, fault: Fault) -> None:
-        self.sql("DELETE FROM misbehaviour")
+        misbehaving.behave(self.sql, PHONE.digits, fault)
         self.sql("UPDATE billing.account SET balance_minor = 1000000, barred = false")
         if fault in CUTS:
             self._proxy.cut(b"COMMIT", CUTS[fault])
-        elif fault in SAYS:
-            self.sql("INSERT INTO misbehaviour VALUES (%s, %s)", *SAYS[fault])
         elif fault is Fault.INSUFFICIENT:
             self.sql("UPDATE billing.account SET balance_minor = 2499")
         elif fault is Fault.BARRED:
@@ -177,7 +107,7 @@ async def world(reactor: Any, bare_database: str, proxy: Proxy) -> AsyncIterator
     await world.adapter.close()
 
 
-class TestSqlBilling(AdapterContract):
+class TestSqlBilling(AdapterContract, ReservingContract):
     pass
 
 
@@ -186,7 +116,7 @@ async def test_the_example_works_as_it_stands(world: SqlWorld) -> None:
     example = yaml.load((EXAMPLES / "postgresql.yaml").read_text(), yaml.BaseLoader)
     section = example["billing"]["postgresql"]
     adapter = world.an_adapter(
-        **{key: section[key] for key in ("debit", "query", "answer", "refund")}
+        **{key: section[key] for key in ("debit", "query", "answer", "refund", *NO_STEPS)}
     )
     answer = await adapter.debit(an_order(), may_send=lambda: True)
     assert answer == Debited("M1")
@@ -198,6 +128,13 @@ async def test_the_example_works_as_it_stands(world: SqlWorld) -> None:
     assert more == Denied(DenialReason.BILLING_REJECTED, "too_much")
     other = await adapter.refund(a_refund("9003", debit_key="7"), may_send=lambda: True)
     assert other == Denied(DenialReason.BILLING_REJECTED, "no_such_debit")
+    for key, takes in (("1003", "capture"), ("1004", "release")):
+        held = await adapter.reserve(an_order(key), may_send=lambda: True)
+        assert held == Reserved(f"H-{key}")
+        assert await adapter.query(an_order(key)) == held
+        await getattr(adapter, takes)(an_order(key), may_send=lambda: True)
+    assert await adapter.query(an_order("1003")) == Debited("M3")
+    assert await adapter.query(an_order("1004")) == NotFound()
     world.behave(Fault.BARRED)
     refused = await adapter.debit(an_order("1002"), may_send=lambda: True)
     assert refused == Denied(DenialReason.SERVICE_DENIED, "barred")
@@ -274,7 +211,9 @@ async def test_values_are_parameters_whatever_is_in_them(world: SqlWorld) -> Non
 
 @pytest_twisted.ensureDeferred
 async def test_a_billing_that_can_not_be_asked_says_so(world: SqlWorld) -> None:
-    adapter = world.an_adapter(query=None, abilities={"idempotent": "true"}, refund=None)
+    adapter = world.an_adapter(
+        query=None, abilities={"idempotent": "true"}, refund=None, **NO_STEPS
+    )
     assert isinstance(await adapter.query(an_order()), Unknown)
     assert isinstance(await adapter.query_refund(a_refund()), Unknown)
     assert isinstance(await adapter.refund(a_refund(), may_send=lambda: True), NotSent)
@@ -292,13 +231,16 @@ async def test_a_billing_that_can_not_be_asked_says_so(world: SqlWorld) -> None:
         ({"debit": "SELECT debit({key}, {id})"}, "{id} is not a field"),
         ({"debit": "SELECT debit({key}, {password})"}, "{password} is not a field"),
         ({"query": None}, "needs a query"),
-        ({"abilities": {"reserving": "true"}}, "belong together"),
-        ({"abilities": {}}, "reversible and refund belong together"),
+        ({"capture": None}, "belong together"),
+        ({"abilities": {"reserving": "true"}}, "reversible and refund belong together"),
         ({"refund": None}, "reversible and refund belong together"),
         ({"refund": {"statement": "SELECT 1"}}, "{key} must be"),
         ({"refund": {"statement": "SELECT {key}, {id}"}}, "{id} is not a field"),
         ({"refund": {"statement": "SELECT {key}", "abilities": KEPT}}, "needs a query"),
-        ({"abilities": {"quiet_period_s": "5", "reversible": "true"}}, "at least 11"),
+        (
+            {"abilities": {"quiet_period_s": "5", "reversible": "true", "reserving": "true"}},
+            "at least 11",
+        ),
         (
             {"refund": {"statement": "SELECT {key}", "abilities": {"quiet_period_s": "5"}}},
             "at least 11",
@@ -312,55 +254,30 @@ def test_a_wrong_description_is_refused(change: dict[str, Any], message: str) ->
     assert message in str(raised.value)
 
 
-#: Money that is held, in as few lines as that can be done in.
-HOLDS = """
-    CREATE TABLE hold (key text PRIMARY KEY, minor bigint NOT NULL, state text NOT NULL);
-    CREATE FUNCTION reserve(a_key text, a_minor bigint, OUT result text, OUT reference text)
-    LANGUAGE sql AS $$
-        INSERT INTO hold VALUES (a_key, a_minor, 'reserved') ON CONFLICT DO NOTHING;
-        SELECT state, 'H-' || key FROM hold WHERE key = a_key;
-    $$;
-    CREATE FUNCTION finish(a_key text, a_reference text, a_state text, OUT result text)
-    LANGUAGE sql AS $$
-        UPDATE hold SET state = a_state
-         WHERE key = a_key AND state = 'reserved' AND a_reference IN ('', 'H-' || key);
-        SELECT coalesce((SELECT state FROM hold WHERE key = a_key), 'nothing');
-    $$
-"""
+@pytest_twisted.ensureDeferred
+async def test_the_example_lets_go_of_what_has_not_come_yet_or_was_refused(world: SqlWorld) -> None:
+    """Whoever lets go must not be followed by a reserve that was under way all the time."""
+
+    async def released(key: str) -> Any:
+        return await world.adapter.release(an_order(key), may_send=lambda: True)
+
+    assert await released("1001") == Released()
+    late = await world.adapter.reserve(an_order(), may_send=lambda: True)
+    assert isinstance(late, Unknown)
+    world.behave(Fault.INSUFFICIENT)
+    refused = await world.adapter.reserve(an_order("1002"), may_send=lambda: True)
+    assert isinstance(refused, Denied)
+    assert await released("1002") == Released()
+    world.behave(Fault.NONE)
+    await world.adapter.reserve(an_order("1003"), may_send=lambda: True)
+    assert isinstance(await world.adapter.capture(an_order("1003"), may_send=lambda: True), Debited)
+    assert isinstance(await released("1003"), Unknown)
+    [(balance,)] = world.sql("SELECT balance_minor FROM billing.account")
+    assert balance == 1_000_000 - 2500
 
 
 @pytest_twisted.ensureDeferred
-async def test_money_is_held_by_one_statement_and_taken_or_let_go_by_another(
-    world: SqlWorld,
-) -> None:
-    world.sql(HOLDS)
-    finish = "SELECT * FROM finish({key}, {reservation}, '%s')"
-    adapter = world.an_adapter(
-        abilities={**KEPT, "reversible": "true", "reserving": "true"},
-        reserve={"statement": "SELECT * FROM reserve({key}, {amount_minor})"},
-        capture={"statement": finish % "debited"},
-        release={
-            "statement": finish % "released",
-            "answer": {"released": ["released"], "not_found": ["nothing"]},
-        },
-    )
-
-    async def step(name: str, key: str, reservation: str | None = None) -> Any:
-        order = an_order(key, reservation=reservation)
-        return await getattr(adapter, name)(order, may_send=lambda: True)
-
-    assert await step("reserve", "1001") == Reserved("H-1001")
-    assert isinstance(await step("capture", "1001", "H-1001"), Debited)
-    assert await step("reserve", "1002") == Reserved("H-1002")
-    for _ in range(2):
-        assert await step("release", "1002", "H-1002") == Released()
-    assert isinstance(await step("capture", "1002", "H-1002"), Unknown)
-    assert await step("release", "1003") == Released()
-    assert world.sql("SELECT key, state FROM hold ORDER BY key") == [
-        ("1001", "debited"),
-        ("1002", "released"),
-    ]
-    unsent = await adapter.reserve(an_order("1004"), may_send=lambda: False)
-    assert isinstance(unsent, NotSent)
+async def test_a_billing_that_can_not_hold_money_says_so(world: SqlWorld) -> None:
+    adapter = world.an_adapter(abilities={**KEPT, "reversible": "true"}, **NO_STEPS)
+    assert isinstance(await adapter.reserve(an_order(), may_send=lambda: True), NotSent)
     await adapter.close()
-    assert isinstance(await world.adapter.reserve(an_order(), may_send=lambda: True), NotSent)

@@ -56,7 +56,9 @@ routes:
     msisdn_prefixes: ["3809799"]
     billing: main
     two_step_consent: pin
+  $routes
 billing:
+  $billings
   main:
     url: http://127.0.0.1:$billing_port/billing/debits
     query_url: http://127.0.0.1:$billing_port/billing/debits/{key}
@@ -179,6 +181,9 @@ class Partner:
         self.secret = b""
         #: Events as they came, oldest first: (event id, body, whether the signature was right).
         self.told: list[tuple[str, bytes, bool]] = []
+        self._lock = threading.Lock()
+        self._sorted = 0
+        self._events: dict[str, list[tuple[str, Any, bool]]] = {}
         #: What is answered to the next events; when it runs out, 204.
         self.answers: list[int] = []
         partner = self
@@ -211,8 +216,14 @@ class Partner:
 
     def events_of(self, payment: str) -> list[tuple[str, Any, bool]]:
         """The events of one payment."""
-        told = [(event, json.loads(body), good) for event, body, good in list(self.told)]
-        return [entry for entry in told if entry[1]["data"]["paymentId"] == payment]
+        with self._lock:
+            # Each is read once: there are thousands of them when nodes are killed for long.
+            new = self.told[self._sorted :]
+            self._sorted += len(new)
+            for event, octets, good in new:
+                body = json.loads(octets)
+                self._events.setdefault(body["data"]["paymentId"], []).append((event, body, good))
+            return list(self._events.get(payment, []))
 
     def close(self) -> None:
         self._server.shutdown()
@@ -314,7 +325,8 @@ class World:
             [
                 *self.program,
                 *("sim", "billing", "--http", f"127.0.0.1:{self.billing_port}"),
-                *("--data", str(directory / "billing")),
+                # Within the quiet period that the configuration promises.
+                *("--data", str(directory / "billing"), "--zombie", "3"),
             ],
             directory / "billing.log",
             lambda: ask(self.billing_port, "GET", "/sim/billing/accounts/380970000000"),
@@ -380,6 +392,8 @@ class World:
                 "partner_port": node.partner_port,
                 "operations_port": node.operations_port,
                 "socket": node.socket,
+                "routes": "",
+                "billings": "",
             }
             | dict(changed)
         )

@@ -123,10 +123,10 @@ class Node(World):
         self.paused_at = None
         self.busy = set()
         self.restart(Waiting(self))  # type: ignore[arg-type]
-        self.debits._node = self.name
         self.adapter.debit = self._debit  # type: ignore[method-assign]
         self.adapter.query = self._query  # type: ignore[method-assign]
         self.start("reclaim", self.debits.reclaim())
+        self.start("reclaim events", self.notifications.reclaim())
 
     # --- work, as workers do it
 

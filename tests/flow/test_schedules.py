@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ppcd.charge.debit import DebitOrder
+from ppcd.charge import reservation
+from ppcd.charge.debit import DebitOrder, Doubt, NextStep
 from ppcd.charge.rules import Event
 from ppcd.flow import debit, weighing
 from ppcd.store import debits, intents
@@ -47,6 +48,13 @@ def what_is_not_found_never_was(monkeypatch: pytest.MonkeyPatch) -> None:
         return judge(abilities, answer, repeat=repeat, quiet_over=True)
 
     monkeypatch.setattr(weighing, "judge", hasty)
+
+
+def a_doubt_is_sent_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def again(*_: Any, **__: Any) -> NextStep:
+        return NextStep(Doubt.AGAIN, 1.0)
+
+    monkeypatch.setattr(reservation, "resolve_doubt", again)
 
 
 def an_old_intent_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +98,7 @@ ASLEEP = Chances(
 PLANTED = {
     a_key_an_attempt: ANYTHING,
     what_is_not_found_never_was: LATE,
+    a_doubt_is_sent_again_at_once: ANYTHING,
     an_old_intent_is_sent: ASLEEP,
     an_open_attempt_is_overlooked: ANYTHING,
     a_doubt_is_denied_when_it_is_late: ANYTHING,

@@ -68,6 +68,8 @@ class FakeIds:
 class World:
     """One node and its surroundings. `restart` is a new process: it knows only the database."""
 
+    name = "a"
+
     def __init__(
         self,
         store: Store,
@@ -157,7 +159,7 @@ class World:
             adapters=self.adapters,
             paces={"sim": self.pace},
             clock=clock,
-            node="a",
+            node=self.name,
             horizon_s=lambda: self.horizon_s,
             lapse_s=lambda: self.lapse_s,
             jitter=lambda: 0.0,
@@ -168,7 +170,7 @@ class World:
             adapters=self.adapters,
             paces={"sim": self.pace},
             clock=clock,
-            node="a",
+            node=self.name,
             horizon_s=lambda: self.horizon_s,
             jitter=lambda: 0.0,
             **shared,
@@ -190,7 +192,7 @@ class World:
             notifier=self.notifier,
             write_event=_write_event,
             delay_s=lambda attempt: 10.0 * attempt,
-            node="a",
+            node=self.name,
             metrics=self.metrics,
         )
         self.expiry = Expiry(**shared)

@@ -88,6 +88,11 @@ class Pace:
         """Billing has not answered since the breaker opened, and has perhaps not been asked."""
         return self._open_until is not None
 
+    @property
+    def has_rate(self) -> bool:
+        """Whether more than what runs at once is limited."""
+        return self._rules.rate_max is not None
+
     def wait_s(self) -> float:
         """Seconds until the rate allows one more; 0: now."""
         rate = self._rules.rate_max
@@ -178,3 +183,51 @@ class Pace:
     @property
     def _burst(self) -> float:
         return max(1.0, (self._rules.rate_max or 0) * BURST_S)
+
+
+class Turns:
+    """The pace of one kind of work among several that share one: they stand in a line.
+
+    A turn is taken as soon as it is wanted, and used when its time has come: whoever only looked
+    whether there is one would wait for ever beside a backlog that takes each as it comes. While
+    `standing`, nothing is asked of billing, and jobs are begun only to be put off.
+    """
+
+    def __init__(
+        self,
+        pace: Pace,
+        *,
+        running_max: int,
+        clock: IReactorTime,
+        standing: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._pace = pace
+        self._running_max = running_max
+        self._standing = standing
+        self._clock = clock
+        self._turn_at: float | None = None
+
+    @property
+    def at_once_max(self) -> int:
+        """How many may run now."""
+        return self._running_max if self._standing() else self._pace.at_once_max
+
+    @property
+    def ahead_max(self) -> int:
+        """How many are worth having in the queue."""
+        return self._running_max if self._standing() else self._pace.ahead_max
+
+    def wait_s(self) -> float:
+        """Seconds until the next may be begun; its turn is taken."""
+        if self._standing():
+            return 0.0
+        now = self._clock.seconds()
+        if self._turn_at is None:
+            self._turn_at = now + self._pace.wait_s()
+            self._pace.begun()
+        return max(0.0, self._turn_at - now)
+
+    def begun(self) -> None:
+        """The turn is used."""
+        if not self._standing():
+            self._turn_at = None

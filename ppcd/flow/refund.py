@@ -5,7 +5,7 @@ are made with. Unlike a debit, which nobody wants any more after a while, a refu
 found to know nothing of is begun again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -94,9 +94,13 @@ class Refunds:
             lanes, partial(refund_jobs.record, lease_s=LEASE_S), size_max=1
         )
 
-    async def claim(self, limit: int) -> list[RefundJob]:
-        """Overdue jobs, now this node's."""
-        return await self._lanes.run(refund_jobs.claim, limit=limit, lease_s=LEASE_S)
+    async def claim(
+        self, limit: int, *, billing: str | None = None, but: Collection[str] = ()
+    ) -> list[RefundJob]:
+        """Overdue jobs, now this node's: of one billing system, or of all but some."""
+        return await self._lanes.run(
+            refund_jobs.claim, limit=limit, lease_s=LEASE_S, billing=billing, but=but
+        )
 
     async def reclaim(self) -> None:
         """Take up at once what an earlier run of this node was asking billing when it ended."""

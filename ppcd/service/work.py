@@ -15,7 +15,7 @@ from ppcd.flow.prompt import Prompts
 from ppcd.flow.refund import Refunds
 from ppcd.flow.reservation import Reservations
 from ppcd.metrics import Metrics
-from ppcd.service.queues import DebitQueues
+from ppcd.service.queues import HELD_S, DebitQueues, RefundQueues
 from ppcd.store import registers
 from ppcd.store.lanes import Runner
 from ppcd.store.registers import PauseRow
@@ -26,14 +26,11 @@ from ppcd.worker.ticks import Tick
 
 #: Jobs of a kind at once, and queued in memory: what is more stays in the database.
 PROMPTS_RUNNING_MAX: Final = 500
-REFUNDS_RUNNING_MAX: Final = 20
 WEBHOOKS_RUNNING_MAX: Final = 1000
 #: Of one partner: many have to hang before there is no room for the others.
 WEBHOOKS_PER_PARTNER_MAX: Final = 32
 QUEUE_MAX: Final = 5000
 QUEUE_PER_PARTNER_MAX: Final = 500
-#: A prompt or refund held by a stop button is looked at again after this.
-HELD_S: Final = 10.0
 SWEEP_S: Final = 1.0
 OVERDUE_S: Final = 5.0
 FREE_HOLDS_S: Final = 60.0
@@ -92,7 +89,7 @@ class Work:
 
     prompts: Jobs[PromptJob]
     debits: DebitQueues
-    refunds: Jobs[RefundJob]
+    refunds: RefundQueues
     webhooks: Jobs[WebhookKey]
 
     def __init__(self, *, reactor: Any, metrics: Metrics, lanes: Runner) -> None:
@@ -137,7 +134,9 @@ class Work:
             metrics=metrics,
             paused=lambda name: self._paused("debits", adapter=name),
         )
-        self.refunds = self._refund_jobs(refunds, paces)
+        self.refunds = RefundQueues(
+            refunds, paces, clock=clock, metrics=metrics, standing=self.debits.standing
+        )
         queue: Queue[WebhookKey] = Queue(
             size_max=QUEUE_MAX,
             lane=lambda key: key.partner_id,
@@ -169,21 +168,6 @@ class Work:
             self._tick("forget old holds", expiry.free_holds, FREE_HOLDS_S),
             self._tick("read the stop buttons", self.learn_pauses, PAUSES_S),
         ]
-
-    def _refund_jobs(self, refunds: Refunds, paces: Mapping[str, Pace]) -> Jobs[RefundJob]:
-        return Jobs(
-            "refund",
-            refunds,
-            clock=self._reactor,
-            metrics=self._metrics,
-            key=lambda job: job.refund_id,
-            running_max=REFUNDS_RUNNING_MAX,
-            queue_max=QUEUE_MAX,
-            # The stop button of debits stops whatever moves money; a billing that is away is left
-            # alone by both.
-            held=lambda job: job.billing not in paces or self.debits.standing(job.billing),
-            hold=lambda job: refunds.postpone(job, HELD_S),
-        )
 
     def start(self) -> None:
         for jobs in self._kinds():
@@ -218,7 +202,7 @@ class Work:
     async def _load(self, keys: Sequence[PromptKey]) -> None:
         self.prompts.offer(await self._prompts.load(keys))
 
-    def _kinds(self) -> Iterable[Jobs[Any] | DebitQueues]:
+    def _kinds(self) -> Iterable[Jobs[Any] | DebitQueues | RefundQueues]:
         return (self.prompts, self.debits, self.refunds, self.webhooks)
 
     def _tick(self, what: str, work: Callable[[], Any], pause_s: float) -> Tick:

@@ -6,7 +6,7 @@ answer means. One refund a transaction, under its charge's lock, taken first: re
 so no two transactions ever wait for each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -36,6 +36,8 @@ _CLAIM = f"""
     WITH due AS MATERIALIZED (
         SELECT ctid FROM refund_job
          WHERE review_since IS NULL AND run_at <= (SELECT business_now())
+           AND (%(billing)s::text IS NULL OR billing = %(billing)s)
+           AND billing <> ALL(%(but)s::text[])
          ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ), j AS (
         UPDATE refund_job q
@@ -51,9 +53,17 @@ _CLAIM = f"""
 """
 
 
-def claim(cur: Cursor, *, limit: int, lease_s: float) -> list[RefundJob]:
-    """Take over jobs that are overdue, whoever had them."""
-    cur.execute(_CLAIM, {"limit": limit, "lease_s": lease_s})
+def claim(
+    cur: Cursor,
+    *,
+    limit: int,
+    lease_s: float,
+    billing: str | None = None,
+    but: Collection[str] = (),
+) -> list[RefundJob]:
+    """Take over jobs that are overdue, whoever had them: of one billing system, or all but some."""
+    values = {"limit": limit, "lease_s": lease_s, "billing": billing, "but": list(but)}
+    cur.execute(_CLAIM, values)
     names = (
         *("refund_id", "charge_id", "partner_id", "msisdn", "amount_minor", "currency", "billing"),
         *("attempts", "plan", "late", "open", "doubt_s", "quiet_s"),

@@ -169,7 +169,7 @@ async def test_a_statement_that_takes_too_long_did_nothing(world: SqlWorld) -> N
         ("SELECT 'debited' AS result WHERE {key} = ''", "the statement gave no row"),
         ("SELECT 'debited' AS result, {key} AS k UNION ALL SELECT 'debited', ''", "one row"),
         ("SELECT 'debited' AS result, {key} AS result", "one row"),
-        ("INSERT INTO asked VALUES ({key})", "one row"),
+        ("INSERT INTO asked VALUES ({key}, '')", "one row"),
         ("SELECT 'debited' AS said, {key} AS k", "no result"),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from ppcd.flow.pace import Pace, PaceRules
+from ppcd.flow.pace import Pace, PaceRules, Turns
 from ppcd.metrics import Metrics
 
 
@@ -180,3 +180,44 @@ def test_a_charge_that_billing_chokes_on_again_is_no_outage_and_prolongs_none() 
     scene.fail(2)
     scene.clock.advance(7.9)
     assert scene.open, "an outage is one as before"
+
+
+def turns_of(scene: Scene, *, standing: bool = False) -> Turns:
+    return Turns(scene.pace, running_max=20, standing=lambda: standing, clock=scene.clock)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_kinds_of_work_share_the_rate_and_neither_starves(first: int) -> None:
+    scene = Scene(rate_max=10)
+    both = [turns_of(scene), turns_of(scene)]
+    begun = [0, 0]
+    for _ in range(200):
+        for kind in (first, 1 - first):  # the same one is there first, each time
+            while both[kind].wait_s() == 0:
+                both[kind].begun()
+                begun[kind] += 1
+        scene.clock.advance(0.05)
+    assert sum(begun) == pytest.approx(100, abs=3)
+    assert begun[0] == pytest.approx(begun[1], abs=2)
+
+
+def test_alone_one_kind_has_all_of_the_rate() -> None:
+    scene = Scene(rate_max=10)
+    turns, begun = turns_of(scene), 0
+    for _ in range(200):
+        while turns.wait_s() == 0:
+            turns.begun()
+            begun += 1
+        scene.clock.advance(0.05)
+    assert begun == pytest.approx(100, abs=3)
+
+
+def test_each_keeps_to_what_may_run_at_once_or_runs_to_be_put_off() -> None:
+    scene = Scene(running_max=7, failures_max=1)
+    assert (turns_of(scene).at_once_max, turns_of(scene).wait_s()) == (7, 0)
+    scene.fail(1)
+    assert turns_of(scene).at_once_max == 0
+    held = turns_of(scene, standing=True)
+    assert (held.at_once_max, held.ahead_max, held.wait_s()) == (20, 20, 0)
+    held.begun()
+    assert turns_of(scene).ahead_max == 0

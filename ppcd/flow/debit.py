@@ -12,18 +12,26 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ppcd.charge.debit import Abilities, DebitOrder, NotSent
+from ppcd.charge.debit import (
+    Abilities,
+    DebitAnswer,
+    Debited,
+    DebitOrder,
+    Denied,
+    NotSent,
+    Order,
+)
 from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import Effect, Event, State, follow
-from ppcd.flow.attempts import SEND_WITHIN_S, answered, ask, quiet_before
+from ppcd.flow.attempts import SEND_WITHIN_S, answered, ask, kept, quiet_before, told
 from ppcd.flow.ends import hand_on
 from ppcd.flow.keeping import keep
 from ppcd.flow.pace import Pace
 from ppcd.flow.ports import LEASE_S, RUN_LEASE_S, Adapter, Offers
 from ppcd.flow.weighing import Answer, Attempted, Weighing
 from ppcd.metrics import Metrics
-from ppcd.store import charges, debits, intents
+from ppcd.store import charges, debits, intents, late
 from ppcd.store.batcher import Batcher
 from ppcd.store.debits import Next, Result
 from ppcd.store.intents import Begun, Intent
@@ -169,6 +177,38 @@ class Debits:
             elif job.doubt_s is not None and not job.open:
                 abilities = Abilities() if adapter is None else adapter.abilities
                 await self._store(self._weighing.outlived(abilities, job))
+
+    async def came_late(self, adapter: Adapter, order: Order, answer: DebitAnswer) -> None:
+        """An answer to an attempt that was given up: it settles the doubt as a query's would.
+
+        It says nothing where the money has not moved, and another attempt may still move it.
+        """
+        if not isinstance(answer, Debited | Denied):
+            return
+        word, said = told(answer)
+        self._metrics.debits.child(adapter.name, word).add()
+        result = Result(order.charge_id, order.attempt, word, Next.SUCCEEDED)
+        if isinstance(answer, Debited):
+            result = result.then(Next.SUCCEEDED, reference=kept(answer.reference))
+        else:
+            detail = kept(said) or ""
+            result = result.then(Next.DENIED, reason=answer.reason.value, detail=detail)
+        ended = await keep(
+            lambda: self._lanes.run(
+                late.settle_debit,
+                result,
+                binding=adapter.abilities.stores_refusals,
+                node=self._node,
+                lease_s=LEASE_S,
+            ),
+            clock=self._clock,
+            what="billing's late answer",
+            charge_id=order.charge_id,
+        )
+        hand_on([ended], self._offers, self._metrics)
+        # A refusal of one attempt contradicts no other.
+        if ended is None and isinstance(answer, Debited):
+            await self._compare(result)
 
     async def _attempt(self, job: DebitJob, adapter: Adapter) -> None:
         attempt = job.attempts + 1

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from ppcd.charge.debit import Abilities, DebitAnswer, DebitOrder, QueryAnswer
+from ppcd.charge.debit import Abilities, DebitAnswer, DebitOrder, Order, QueryAnswer
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.charge.reservation import ReleaseAnswer, ReserveAnswer
@@ -178,6 +178,21 @@ class Adapter(Protocol):
     async def close(self) -> None:
         """Let what is in flight end, and leave."""
         ...
+
+
+class LateAnswers(Protocol):
+    """Takes answers to attempts that were given up: they say what became of the money."""
+
+    def debit(self, adapter: str, order: Order, answer: DebitAnswer) -> None: ...
+    def refund(self, adapter: str, order: RefundOrder, answer: RefundAnswer) -> None: ...
+
+
+@runtime_checkable
+class HearsLate(Protocol):
+    """An adapter that may hear an answer after it has given the attempt up."""
+
+    #: Whom it tells; nobody before the node is wired.
+    late: LateAnswers | None
 
 
 # --- partners ----------------------------------------------------------------------------------

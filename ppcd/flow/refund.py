@@ -16,6 +16,7 @@ from ppcd.charge.debit import Denied, Doubt, NextStep, NotSent
 from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.refund import (
+    RefundAnswer,
     Refunded,
     RefundEvent,
     RefundOrder,
@@ -37,7 +38,7 @@ from ppcd.flow.keeping import keep
 from ppcd.flow.pace import Pace
 from ppcd.flow.ports import LEASE_S, RUN_LEASE_S, Adapter, Offers
 from ppcd.metrics import Metrics
-from ppcd.store import refund_jobs, refunds
+from ppcd.store import late, refund_jobs, refunds
 from ppcd.store.batcher import Batcher
 from ppcd.store.debits import Next
 from ppcd.store.lanes import Runner
@@ -131,6 +132,33 @@ class Refunds:
             await self._review(job)
         else:
             await self._attempt(job, adapter)
+
+    async def came_late(self, adapter: Adapter, order: RefundOrder, answer: RefundAnswer) -> None:
+        """An answer to an attempt that was given up: as `Debits.came_late`."""
+        if not isinstance(answer, Refunded | Denied):
+            return
+        word, said = told(answer)
+        self._metrics.refund_attempts.child(adapter.name, word).add()
+        result = partial(Result, order.charge_id, order.refund_id, order.attempt, word)
+        if isinstance(answer, Refunded):
+            found = result(Next.SUCCEEDED, reference=kept(answer.reference))
+        else:
+            found = result(Next.DENIED, reason=answer.reason.value, detail=kept(said) or "")
+        ended = await keep(
+            lambda: self._lanes.run(
+                late.settle_refund,
+                found,
+                binding=adapter.refund_abilities.stores_refusals,
+                node=self._node,
+                lease_s=LEASE_S,
+            ),
+            clock=self._clock,
+            what="billing's late answer to a refund",
+            charge_id=order.charge_id,
+        )
+        hand_on_refunds([ended], self._offers, self._metrics)
+        if ended is None and isinstance(answer, Refunded):
+            await self._compare(found)
 
     async def _review(self, job: RefundJob) -> None:
         self._left_to_people(job.charge_id, job.refund_id, "its doubt has outlived the horizon")

@@ -18,6 +18,7 @@ from ppcd.config import Settings
 from ppcd.flow.background import background
 from ppcd.flow.debit import Debits
 from ppcd.flow.expire import Expiry
+from ppcd.flow.late import Late
 from ppcd.flow.notify import Notifications
 from ppcd.flow.ports import Adapter
 from ppcd.flow.prompt import Prompts
@@ -211,6 +212,7 @@ class Node:
             metrics=metrics,
             jitter=world.random.random,
         )
+        Late(adapters=self.adapters, debits=self.debits, refunds=self.refunds, metrics=metrics)
 
     def _wire_partners(
         self, settings: Settings, world: World, metrics: Metrics, ids: IdSource

@@ -29,7 +29,16 @@ from ppcd.charge.debit import (
 from ppcd.charge.money import Money
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.charge.reservation import ReleaseAnswer, Released, ReserveAnswer
-from ppcd.flow.ports import Delivered, Event, Gone, SendResult, Sent, Sms, TryLater
+from ppcd.flow.ports import (
+    Delivered,
+    Event,
+    Gone,
+    LateAnswers,
+    SendResult,
+    Sent,
+    Sms,
+    TryLater,
+)
 from ppcd.store.rows import DebitJob, PromptJob, PromptKey, RefundJob, WebhookKey
 from tests.billing.adapter_contract import Fault
 
@@ -159,6 +168,7 @@ class FakeAdapter:
         self.billing = billing
         self.reversible = True
         self.gate: Deferred[None] | None = None
+        self.late: LateAnswers | None = None
         #: Before an answer leaves, this is called with it: it may raise.
         self.on_answer: Callable[[QueryAnswer | RefundAnswer], None] = lambda answer: None
 

@@ -20,6 +20,7 @@ from ppcd.charge.rules import END_STATES, State
 from ppcd.charge.texts import Texts
 from ppcd.flow.debit import Debits
 from ppcd.flow.expire import Expiry
+from ppcd.flow.late import Late
 from ppcd.flow.notify import Notifications
 from ppcd.flow.overdue import Overdue
 from ppcd.flow.pace import Pace, PaceRules
@@ -175,6 +176,7 @@ class World:
             jitter=lambda: 0.0,
             **shared,
         )
+        Late(adapters=self.adapters, debits=self.debits, refunds=self.refunds, metrics=self.metrics)
         self.refund_requests = RefundRequests(
             adapters=self.adapters, start_s=lambda: self.refund_start_s, ids=self.ids, **shared
         )

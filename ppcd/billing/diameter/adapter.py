@@ -37,6 +37,7 @@ from ppcd.charge.debit import (
 from ppcd.charge.money import Money
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.charge.reservation import ReleaseAnswer, Released, ReserveAnswer
+from ppcd.flow.ports import LateAnswers
 
 log = Logger(namespace="ppcd.billing.diameter")
 
@@ -115,6 +116,8 @@ class DiameterBilling:
         self._in_flight = 0
         self._idle: Deferred[None] | None = None
         self._closing = False
+        #: Whom a late answer is told.
+        self.late: LateAnswers | None = None
 
     def start(self) -> None:
         """Connect, and keep it so."""
@@ -341,6 +344,12 @@ class DiameterBilling:
             attempt=order.attempt,
             answer=answer,
         )
+        if self.late is None:
+            return
+        if isinstance(order, RefundOrder):
+            self.late.refund(self.name, order, as_refund(answer))
+        else:
+            self.late.debit(self.name, order, answer)
 
     def _done_late(self, order: Order) -> Debited | None:
         money, answer = self._late.get(order.key, (None, None))

@@ -21,7 +21,7 @@ from ppcd.billing.diameter.driver import Driver
 from ppcd.billing.diameter.exchange import Event, Exchange, Pace
 from ppcd.billing.diameter.octets import Message, text_avp, u32_avp
 from ppcd.billing.diameter.settings import DiameterBillingSettings
-from ppcd.charge.debit import Debited, DebitOrder, Denied, NotSent, Unknown
+from ppcd.charge.debit import Debited, DebitOrder, DenialReason, Denied, NotSent, Unknown
 from ppcd.charge.refund import Refunded
 from tests.billing.adapter_contract import a_refund, an_order
 from tests.billing.diameter.messages import OURS, SESSION, a_cea, a_dwa, a_request, answer_to, cut
@@ -195,6 +195,45 @@ def test_no_answer_is_unknown_and_a_late_debit_is_told_the_next_time() -> None:
     assert results(bench.adapter.query(an_order())) == [Debited(SESSION)]
     assert bench.debits(an_order(attempt=2, repeat=True)) == [Debited(SESSION)]
     assert bench.peers[0].said() == []
+
+
+class Heard:
+    """Fulfils flow's `LateAnswers`."""
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = []
+
+    def debit(self, adapter: str, order: Any, answer: Any) -> None:
+        self.answers.append((adapter, order, answer))
+
+    refund = debit
+
+
+def test_what_comes_after_its_time_is_told_at_once_and_nothing_else_is() -> None:
+    bench = Bench(abilities={"reversible": True, "reserving": True}).opened()
+    bench.adapter.late = heard = Heard()
+    in_time = bench.debits(an_order("9"))
+    [ccr] = bench.peers[0].said()
+    bench.peers[0].answers(ccr, session="ppcd.ppcd.example;0;9")
+    assert isinstance(in_time[0], Debited)
+    orders = [an_order(), an_order("1002")]
+    for order in orders:
+        bench.debits(order)
+    results(bench.adapter.refund(a_refund(), may_send=lambda: True))
+    results(bench.adapter.reserve(an_order("1003"), may_send=lambda: True))
+    bench.clock.advance(10)
+    taken, refused, given_back, held = bench.peers[0].said()
+    assert heard.answers == []
+    bench.peers[0].answers(taken)
+    bench.peers[0].answers(refused, 4012, session="ppcd.ppcd.example;0;1002")
+    refund = "ppcd.ppcd.example;0;9001;refund_account"
+    bench.peers[0].answers(given_back, session=refund)
+    bench.peers[0].answers(held, session="ppcd.ppcd.example;0;1003;session")
+    assert heard.answers == [
+        ("main", orders[0], Debited(SESSION)),
+        ("main", orders[1], Denied(DenialReason.INSUFFICIENT_FUNDS, "4012")),
+        ("main", a_refund(), Refunded(refund)),
+    ]
 
 
 def test_a_late_refusal_is_not_told_as_the_answer_to_another_attempt() -> None:

@@ -14,7 +14,7 @@ from ppcd.cli.output import print_json, print_table
 from ppcd.config import Settings
 from ppcd.flow.attempts import SEND_WITHIN_S
 from ppcd.store import history, resolutions
-from ppcd.store.resolutions import Obstacle, OpenDebit, Unresolved, Which
+from ppcd.store.resolutions import LettingGo, Obstacle, OpenDebit, Unresolved, Which
 
 #: Of a charge's history, what is about its debit.
 _ABOUT_DEBITS: Final = frozenset({"debit attempt", "debit result", "resolution", "outcome"})
@@ -82,8 +82,11 @@ def resolve(args: argparse.Namespace) -> int:
     if isinstance(done, Unresolved):
         said = _OBSTACLES[done.obstacle]
         raise Failed(said.format(charge=args.id, left=math.ceil(done.left_s)))
-    said = {"succeeded": "succeeded", "cancelled": "been let go"}.get(done.state, "been denied")
-    print(f"charge {args.id} has {said}; recorded as the")
+    if isinstance(done, LettingGo):
+        print(f"charge {args.id} ends when billing has let go of what it may hold; recorded as the")
+    else:
+        said = {"succeeded": "succeeded", "cancelled": "been let go"}.get(done.state, "been denied")
+        print(f"charge {args.id} has {said}; recorded as the")
     print(f"decision of {resolution.person}")
     return 0
 

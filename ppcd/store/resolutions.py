@@ -118,6 +118,11 @@ class Unresolved:
     left_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class LettingGo:
+    """Nothing was taken, but it may be held: it is released, and ends when billing has done so."""
+
+
 # First, and apart: what is read beside the row must be as new as the row, and a statement that had
 # to wait for it would see an attempt's intent as it was before.
 _WAIT = "SELECT FROM debit_job WHERE charge_id = %s FOR UPDATE"
@@ -127,7 +132,9 @@ _READ = f"""
            j.review_since IS NULL AND j.run_at > t.now AND {OPEN_SINCE} IS NOT NULL,
            extract(epoch FROM t.now - {LAST_SENT})::float8,
            CASE j.act WHEN 'release' THEN (SELECT d.decision FROM reservation_decision d
-                                            WHERE d.charge_id = j.charge_id) END
+                                            WHERE d.charge_id = j.charge_id) END,
+           j.act = 'capture'
+             OR j.act = 'reserve' AND j.plan <> 'release' AND j.review_since IS NULL
       FROM debit_job j, (SELECT business_now() AS now) t
      WHERE j.charge_id = %s
 """
@@ -138,11 +145,23 @@ _INSERT = """
 """
 
 
+# Now, for the quiet has been waited for. A capture that was not made is let go of as one that came
+# too late is; a reserve ends denied when it is let go.
+_LET_GO = """
+    UPDATE debit_job
+       SET act = CASE act WHEN 'capture' THEN 'release' ELSE act END, plan = 'release',
+           tried_before = attempts, doubt_since = NULL, review_since = NULL,
+           run_at = business_now()
+     WHERE charge_id = %s
+"""
+
+
 def resolve(
     cur: Cursor, resolution: Resolution, *, quiet_period_s: float, lease_s: float = 0
-) -> Ended | Unresolved:
+) -> Ended | LettingGo | Unresolved:
     """End a charge as a person says. Its notification and text are due after `lease_s`.
 
+    Of two steps, money that is not taken may still be held: a denial lets go of it first.
     `quiet_period_s`: how long after an intent it may still debit; a denial before that could be
     followed by the debit.
     """
@@ -152,7 +171,7 @@ def resolve(
     if row is None:
         over = cur.execute(_ENDED, [charge_id]).fetchone() is not None
         return Unresolved(Obstacle.ENDED if over else Obstacle.NO_DEBIT)
-    attempts, in_doubt, under_way, quiet_s, let_go = row
+    attempts, in_doubt, under_way, quiet_s, let_go, may_be_held = row
     if not in_doubt:
         return Unresolved(Obstacle.NOT_IN_DOUBT)
     if under_way:
@@ -174,6 +193,9 @@ def resolve(
             "person": resolution.person,
         },
     )
+    if resolution.state is Next.DENIED and may_be_held:
+        cur.execute(_LET_GO, [charge_id])
+        return LettingGo()
     result = Result(
         charge_id,
         attempts,

@@ -17,7 +17,7 @@ from ppcd.flow.reservation import Decided, DecidedBefore, NotReserved
 from ppcd.flow.validation import Validated
 from ppcd.store import history, resolutions
 from ppcd.store.debits import Next
-from ppcd.store.resolutions import Resolution
+from ppcd.store.resolutions import LettingGo, Resolution
 from ppcd.store.rows import ChargeRow, Ended
 from tests.billing.adapter_contract import Fault
 from tests.builders import Store
@@ -490,3 +490,65 @@ def test_what_needs_no_pin_has_no_authorization(pins: World) -> None:
     charge = pins.a_charge()
     assert charge.authorization_id is None
     assert validate(pins, charge, PIN, "x") is Validated.WRONG_AUTHORIZATION
+
+
+# --- what a person says of a doubt
+
+
+def says(world: World, charge: ChargeRow, end: Next) -> object:
+    reason = "BILLING_UNAVAILABLE" if end is Next.DENIED else None
+    said = Resolution(charge.charge_id, end, "asked them", "alice", reason=reason)
+    return world.store.run(resolutions.resolve, said, quiet_period_s=5)
+
+
+def in_doubt_about(world: World, act: str) -> ChargeRow:
+    """A reserve was made, or a capture was not, and nobody knows."""
+    if act == "reserve":
+        charge = world.a_charge(two_step=True)
+        world.billing.faults.append(Fault.LOST_ANSWER)
+        world.answer(charge)
+    else:
+        charge = reserved(world)
+        world.billing.faults.append(Fault.LOST_REQUEST)
+        confirm(world, charge)
+    assert world.state(charge) in (State.IN_DOUBT, State.REVIEW)
+    world.clock.advance(20)
+    world.store.ahead(20)
+    return charge
+
+
+@pytest.mark.parametrize(("act", "end"), [("reserve", "denied"), ("capture", "cancelled")])
+def test_what_a_person_says_was_not_taken_is_let_go_before_it_ends(
+    store: Store, act: str, end: str
+) -> None:
+    world = World(store, abilities=ABILITIES["idempotent"])
+    charge = in_doubt_about(world, act)
+    assert world.billing.held
+    assert says(world, charge, Next.DENIED) == LettingGo()
+    world.take_over()
+    check_at_rest(world, charge, State(end))
+    assert world.charge(charge.charge_id).reason == "BILLING_UNAVAILABLE"
+
+
+@pytest.mark.parametrize(("act", "end"), [("reserve", "denied"), ("capture", "cancelled")])
+def test_when_billing_will_not_let_go_the_second_word_ends_it(
+    store: Store, act: str, end: str
+) -> None:
+    world = World(store, abilities=ABILITIES["idempotent"])
+    charge = in_doubt_about(world, act)
+    says(world, charge, Next.DENIED)
+    world.billing.faults.append(Fault.BARRED)
+    world.take_over()
+    assert world.state(charge) is State.REVIEW
+    store.ahead(20)
+    ended = says(world, charge, Next.DENIED)
+    assert isinstance(ended, Ended)
+    assert world.state(charge) is State(end)
+    assert store.count("debit_resolution", charge) == 2
+
+
+def test_what_a_person_says_was_captured_is_paid(store: Store) -> None:
+    world = World(store, abilities=ABILITIES["idempotent"])
+    charge = in_doubt_about(world, "capture")
+    assert isinstance(says(world, charge, Next.SUCCEEDED), Ended)
+    assert world.state(charge) is State.SUCCEEDED

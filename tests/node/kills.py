@@ -1,6 +1,8 @@
 """Kills: a node that dies at any moment under traffic, and the outside parties' journals as judges.
 
-`python -m tests.node.kills --kills 200 --seed 7` is the long form; CI runs a short one. Nothing of
+Kills fall into debits: each waits until billing has been asked something. Billing itself loses
+requests and answers, breaks off, is slow, busy, or debits when everybody has given up.
+`python -m tests.node.kills --kills 100 --seed 7` is the long form; CI runs a short one. Nothing of
 ppcd's own database or logs is looked at: billing, the SMSC and the partner tell what happened.
 """
 
@@ -17,12 +19,29 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from ppcd.sim.accounts import Mode
 from tests.node.world import World, wait_for
 
 #: A killed node's work comes back to another when its lease is over.
 DRAIN_S = 150.0
 #: An acknowledged answer has decided its charge: long before this it can be seen.
 LOST_S = 10.0
+#: How billing behaves for a phone, and how often.
+MODES = {
+    Mode.OK: 50,
+    Mode.TIMEOUT_AFTER_DEBIT: 10,
+    Mode.RESET: 8,
+    Mode.ZOMBIE: 8,
+    Mode.TIMEOUT: 5,
+    Mode.ERROR_AFTER_DEBIT: 5,
+    Mode.ERROR_BEFORE_DEBIT: 3,
+    Mode.GARBAGE: 4,
+    Mode.SLOW: 3,
+    Mode.UNAVAILABLE: 2,
+    Mode.INSUFFICIENT: 2,
+}
+#: Nothing is debited then, and nobody is told that it was.
+UNPAYABLE = {Mode.TIMEOUT, Mode.ERROR_BEFORE_DEBIT, Mode.UNAVAILABLE, Mode.INSUFFICIENT}
 
 
 @dataclass
@@ -35,6 +54,7 @@ class Asked:
     #: What the phone answered, and the reply's id in the SMSC's journal.
     answer: str = ""
     mo: str = ""
+    mode: Mode = Mode.OK
 
 
 @dataclass
@@ -48,13 +68,16 @@ class Verdict:
     statuses: Counter[str] = field(default_factory=Counter)
     #: Acknowledged yes whose debit could not be made in time: ended, told, and nothing taken.
     given_up: int = 0
+    #: Acknowledged yes of which billing says that it refused, or never took the money it was asked.
+    refused: int = 0
     #: Sentences; empty when all promises were kept.
     broken: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         line = (
             f"{self.kills} kills, {self.charges} charges, {self.acknowledged} acknowledged yes, "
-            f"{self.debits} debits, {self.given_up} given up, {dict(self.statuses)}"
+            f"{self.debits} debits, {self.given_up} given up, {self.refused} not taken by billing, "
+            f"{dict(self.statuses)}"
         )
         return "\n".join([line, *self.broken])
 
@@ -85,6 +108,7 @@ class Traffic:
             with self._lock:
                 self._number += 1
                 charge = Asked(str(380971000000 + self._number), f"kill-{self._number}")
+                charge.mode = self._random.choices(list(MODES), list(MODES.values()))[0]
                 word = self._random.choices(["ДА", "нет", "хм"], [85, 10, 5])[0]
                 repeats = self._random.choices([1, 2], [9, 1])[0]
                 self.asked.append(charge)
@@ -92,6 +116,8 @@ class Traffic:
 
     def _live(self, charge: Asked, word: str, repeats: int) -> None:
         """Ask until it is answered, as a partner does; then answer once the prompt is there."""
+        if charge.mode is not Mode.OK:
+            self._world.account(charge.phone, mode=charge.mode.value)
         while not self._stop.is_set():
             with suppress(OSError, HTTPException):
                 node = self._random.choice(self._world.nodes)
@@ -116,8 +142,11 @@ class Traffic:
 def chaos(world: World, *, kills: int, seed: int, database_every: int = 12) -> None:
     """Kill nodes in turn at random moments; each `database_every`-th time PostgreSQL as well."""
     rng = random.Random(seed)
+    journal = world.directory / "billing" / "billing.jsonl"
     for number in range(1, kills + 1):
-        time.sleep(rng.uniform(0.05, 1.0))
+        time.sleep(rng.uniform(0.05, 0.7))
+        _until_longer(journal)
+        time.sleep(rng.choice([0.0, rng.uniform(0, 0.02), rng.uniform(0, 0.3)]))
         node = rng.choice(world.nodes)
         node.party.kill()
         if number % database_every == 0:
@@ -127,6 +156,14 @@ def chaos(world: World, *, kills: int, seed: int, database_every: int = 12) -> N
         if rng.random() < 0.3:
             continue  # the next kill may hit a node that is still starting
         node.party.wait_ready()
+
+
+def _until_longer(journal: Path, seconds: float = 1.0) -> None:
+    """Until billing has been asked something, or it is not going to be for a while."""
+    size = journal.stat().st_size
+    until = time.monotonic() + seconds
+    while journal.stat().st_size == size and time.monotonic() < until:
+        time.sleep(0.001)
 
 
 def judge(world: World, asked: list[Asked], *, kills: int) -> Verdict:
@@ -150,7 +187,9 @@ def judge(world: World, asked: list[Asked], *, kills: int) -> Verdict:
             broken.append(f"{payment}: {status}, and billing took {debits}")
         if charge.answer == "ДА" and charge.mo in acked:
             verdict.acknowledged += 1
-            if status == "denied" and seen["contextCode"] == "PPCD.BILLING_UNAVAILABLE":
+            if status == "denied" and charge.mode in UNPAYABLE:
+                verdict.refused += 1
+            elif status == "denied" and seen["contextCode"] == "PPCD.BILLING_UNAVAILABLE":
                 verdict.given_up += 1
             elif status != "succeeded":
                 broken.append(f"{payment}: its yes was acknowledged, and it is {status}")
@@ -224,7 +263,7 @@ def run(
     node_program: list[str] | None = None,
 ) -> Verdict:
     """The whole: traffic, kills, drain, judgement."""
-    with World(directory, node_program=node_program) as world:
+    with World(directory, node_program=node_program, debit_start_s=60) as world:
         for _ in range(nodes - 1):
             world.add_node()
         for node in world.nodes:

@@ -21,7 +21,8 @@ def test_a_killed_node_loses_no_acknowledged_reply_and_debits_nothing_twice(
     assert verdict.broken == []
     # A run in which nothing was at stake proves nothing.
     assert verdict.acknowledged >= 20
-    assert verdict.given_up <= verdict.acknowledged / 20
+    assert verdict.statuses["succeeded "] >= verdict.acknowledged / 2
+    assert verdict.given_up <= verdict.acknowledged / 10
 
 
 def test_the_judges_see_an_acknowledgement_that_came_too_early(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Kills: a node that dies at any moment under traffic, and the outside parties' journals as judges.
 
-Kills fall into debits: each waits until billing has been asked something. Billing itself loses
-requests and answers, breaks off, is slow, busy, or debits when everybody has given up.
+Kills fall into debits and refunds: each waits until billing has been asked something. Billing
+itself loses requests and answers, breaks off, is slow, busy, or acts when everybody has given up.
 `python -m tests.node.kills --kills 100 --seed 7` is the long form; CI runs a short one. Nothing of
 ppcd's own database or logs is looked at: billing, the SMSC and the partner tell what happened.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ppcd.sim.accounts import Mode
+from tests.node.giving import Giver, judge_refunds
 from tests.node.world import World, wait_for
 
 #: A killed node's work comes back to another when its lease is over.
@@ -70,6 +71,8 @@ class Verdict:
     given_up: int = 0
     #: Acknowledged yes of which billing says that it refused, or never took the money it was asked.
     refused: int = 0
+    #: Refunds that were asked for.
+    refunds: int = 0
     #: Sentences; empty when all promises were kept.
     broken: list[str] = field(default_factory=list)
 
@@ -77,7 +80,7 @@ class Verdict:
         line = (
             f"{self.kills} kills, {self.charges} charges, {self.acknowledged} acknowledged yes, "
             f"{self.debits} debits, {self.given_up} given up, {self.refused} not taken by billing, "
-            f"{dict(self.statuses)}"
+            f"{self.refunds} refunds, {dict(self.statuses)}"
         )
         return "\n".join([line, *self.broken])
 
@@ -223,7 +226,7 @@ def _drain(world: World, created: list[Asked]) -> dict[str, Any]:
             lost = {c.payment for c in created if c.mo in acked}
             waiting -= {p for p in lost if ends[p].get("contextCode") == "PPCD.AWAITING_REPLY"}
         undone = [p for p in waiting if ends[p]["paymentStatus"] == "processing"]
-        untold = [p for p in waiting if not world.partner.events_of(p)]
+        untold = [p for p in waiting if not _events(world, p)]
         if not undone and not untold:
             break
         time.sleep(0.5)
@@ -239,10 +242,15 @@ def _acknowledged(world: World) -> set[str]:
     }
 
 
+def _events(world: World, payment: str) -> list[tuple[str, Any, bool]]:
+    """What its partner was told of the payment itself."""
+    return [e for e in world.partner.events_of(payment) if "refundId" not in e[1]["data"]]
+
+
 def _judge_events(world: World, payment: str, status: str, broken: list[str]) -> None:
     if status == "processing":
         return
-    events = world.partner.events_of(payment)
+    events = _events(world, payment)
     if not events:
         broken.append(f"{payment}: {status}, and its partner was never told")
     if len({(event_id, str(body)) for event_id, body, _ in events}) > 1:
@@ -269,14 +277,20 @@ def run(
         for node in world.nodes:
             node.start()
         traffic = Traffic(world, seed=seed)
+        giver = Giver(world, traffic.asked, seed=seed)
         traffic.start()
+        giver.start()
         try:
             chaos(world, kills=kills, seed=seed)
         finally:
             traffic.stop()
         for node in world.nodes:
             wait_for(f"{node.name} ready", lambda node=node: node.health("ready") == 200)
-        return judge(world, traffic.asked, kills=kills)
+        giver.finish()
+        verdict = judge(world, traffic.asked, kills=kills)
+        verdict.refunds = len(giver.made)
+        verdict.broken += judge_refunds(world, giver.made, seconds=DRAIN_S)
+        return verdict
 
 
 def main() -> int:

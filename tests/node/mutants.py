@@ -38,6 +38,19 @@ def new_key_per_attempt() -> None:
     debit.DebitOrder = order  # type: ignore[misc, assignment]
 
 
+def new_key_per_refund_attempt() -> None:
+    """The same of refunds, from the second attempt on."""
+    from ppcd.charge.refund import RefundOrder
+    from ppcd.flow import refund
+
+    def order(**values: Any) -> RefundOrder:
+        if values["attempt"] > 1:
+            values["key"] = f"{values['key']}-{values['attempt']}"
+        return RefundOrder(**values)
+
+    refund.RefundOrder = order  # type: ignore[misc, assignment]
+
+
 def told_before_sent() -> None:
     """A notification is marked as delivered before it is sent."""
     from ppcd.flow.notify import Notifications
@@ -68,6 +81,7 @@ def told_before_sent() -> None:
 MUTANTS: dict[str, Callable[[], None]] = {
     "acknowledge-before-commit": acknowledge_before_commit,
     "new-key-per-attempt": new_key_per_attempt,
+    "new-key-per-refund-attempt": new_key_per_refund_attempt,
     "told-before-sent": told_before_sent,
 }
 

@@ -22,6 +22,7 @@ def test_a_killed_node_loses_no_acknowledged_reply_and_debits_nothing_twice(
     # A run in which nothing was at stake proves nothing.
     assert verdict.acknowledged >= 20
     assert verdict.statuses["succeeded "] >= verdict.acknowledged / 2
+    assert verdict.refunds >= 4
     assert verdict.given_up <= verdict.acknowledged / 10
 
 

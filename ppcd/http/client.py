@@ -15,7 +15,8 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
 
-from ppcd.http.connection import Answer, Connection, wire_request
+from ppcd.http.connection import Connection, wire_request
+from ppcd.http.reader import Answer, AnswerTooLarge, Garbled
 from ppcd.http.resolve import SystemResolver
 from ppcd.http.tls import ClientTls, UnbufferedTlsFactory, client_options
 from ppcd.http.urls import Url, UrlError, literal_address
@@ -72,9 +73,8 @@ class _Host:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far one request has come; tells NotSent from NoAnswer when it ends early."""
+    """How far the way to a connection has been gone."""
 
-    written: bool = False
     step: str = _WAITING
 
 
@@ -134,26 +134,40 @@ class Client:
         except UrlError as exc:
             raise NotSent(str(exc)) from exc
         wire = wire_request(method, where.target, [(b"Host", where.authority), *headers], body)
-        progress = _Progress()
+        key = (where.secure, where.host, where.port)
+        host = self._hosts.get(key) or self._hosts.setdefault(key, _Host())
+        connection = self._free(host)
+        left_s = timeout_s
+        if connection is None:
+            progress = _Progress()
+            if wait_s is not None:
+                await self._within(wait_s, self._wait_for_room(host), progress)
+            began = self._reactor.seconds()
+            acquiring = self._acquire(host, where, progress, connect_timeout_s)
+            connection = await self._within(timeout_s, acquiring, progress)
+            left_s = max(0.0, timeout_s - (self._reactor.seconds() - began))
+        try:
+            if may_send is not None and not may_send():
+                raise NotSent("it was no longer allowed when the connection was ready")
+            answering = connection.exchange(method, wire, answer_size_max=answer_size_max)
+            return await self._answered(connection, answering, left_s)
+        finally:
+            self._release(host, connection)
 
-        host = self._hosts.setdefault((where.secure, where.host, where.port), _Host())
-
-        async def perform() -> Answer:
-            connection = await self._acquire(host, where, progress, connect_timeout_s)
-            try:
-                if may_send is not None and not may_send():
-                    raise NotSent("it was no longer allowed when the connection was ready")
-                progress.written = True
-                progress.step = "waiting for the answer"
-                return await connection.exchange(
-                    method, where.target, wire, answer_size_max=answer_size_max
-                )
-            finally:
-                self._release(host, connection)
-
-        if wait_s is not None:
-            await self._within(wait_s, self._wait_for_room(host), progress)
-        return await self._within(timeout_s, perform(), progress)
+    async def _answered(
+        self, connection: Connection, answering: Deferred[Answer], left_s: float
+    ) -> Answer:
+        timer = self._reactor.callLater(left_s, connection.end, TimeoutError())
+        try:
+            return await answering
+        except CancelledError:
+            raise
+        except TimeoutError as exc:
+            raise NoAnswer("timeout waiting for the answer") from exc
+        except Exception as exc:
+            raise NoAnswer(f"waiting for the answer: {_said(exc)}") from exc
+        finally:
+            _stop(None, timer)
 
     async def close(self) -> None:
         """Take no more requests, let those in flight end, close all connections."""
@@ -174,18 +188,16 @@ class Client:
     async def _within(
         self, timeout_s: float, work: Coroutine[Any, Any, _T], progress: _Progress
     ) -> _T:
+        """What `work` on the way to a connection gives: whatever fails there, nothing was sent."""
         try:
             return await _bounded(self._reactor, timeout_s, work)
-        except (NotSent, NoAnswer, CancelledError):
+        except (NotSent, CancelledError):
             raise
         except TimeoutError as exc:
             failure = f"timeout {progress.step}"
-            if progress.step is _WAITING:
-                raise NoRoom(failure) from exc
-            raise (NoAnswer if progress.written else NotSent)(failure) from exc
+            raise (NoRoom if progress.step is _WAITING else NotSent)(failure) from exc
         except Exception as exc:
-            failure = f"{progress.step}: {_said(exc)}"
-            raise (NoAnswer if progress.written else NotSent)(failure) from exc
+            raise NotSent(f"{progress.step}: {_said(exc)}") from exc
 
     async def _acquire(
         self, host: _Host, where: Url, progress: _Progress, connect_timeout_s: float
@@ -193,14 +205,21 @@ class Client:
         while True:
             if self._closed:
                 raise NotSent("the client is closed")
-            while host.idle:
-                connection, _ = host.idle.pop()
-                if connection.usable:
-                    return connection
-                connection.abort()
+            connection = self._free(host)
+            if connection is not None:
+                return connection
             if host.opened < self._connections_max:
                 return await self._open(host, where, progress, connect_timeout_s)
             await self._turn(host)
+
+    def _free(self, host: _Host) -> Connection | None:
+        """A connection that nobody uses, now taken."""
+        while host.idle and not self._closed:
+            connection, _ = host.idle.pop()
+            if connection.usable:
+                return connection
+            connection.abort()
+        return None
 
     async def _wait_for_room(self, host: _Host) -> None:
         while not self._closed and not host.idle and host.opened >= self._connections_max:
@@ -351,6 +370,8 @@ def _stop(result: Any, timer: Any) -> Any:
 
 def _said(exc: Exception) -> str:
     """One line about a transport's failure, for logs and facts; without addresses or content."""
+    if isinstance(exc, Garbled | AnswerTooLarge):
+        return f"{type(exc).__name__} ({exc})"
     reasons = getattr(exc, "reasons", None)
     if reasons:
         inner = reasons[0].value

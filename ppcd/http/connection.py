@@ -1,121 +1,73 @@
 """One kept-alive HTTP/1.1 connection to a server.
 
-Twisted's `HTTP11ClientProtocol` parses; this module owns what it lacks: the request leaves in one
-write, the answer has a size limit, and a connection says whether it may carry another request.
-Knows nothing of pools, hosts and deadlines.
+Owns that a request leaves in one write, and whether a connection may carry another one; what an
+answer is, `reader` knows. Knows nothing of pools, hosts and deadlines.
 """
 
 import re
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web._newclient import HTTP11ClientProtocol, Response
-from twisted.web._newclient import Request as _LibraryRequest
-from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss
 from zope.interface import implementer
 
-#: Status line, headers and chunk framing may take this much beyond the body's own limit.
-FRAMING_SIZE_MAX = 32_768
+from ppcd.http.reader import Answer, AnswerReader, AnswerTooLarge, Garbled
 
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE_BAD = re.compile(rb"[\x00\r\n]")
-
-
-class AnswerTooLarge(Exception):
-    """The peer sent more than was asked for; the connection is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer. Header names are lower case, in the order received."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-
-    def header(self, name: bytes) -> bytes | None:
-        """The first header of that (lower case) name."""
-        return next((value for have, value in self.headers if have == name), None)
 
 
 def wire_request(
     method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes
 ) -> bytes:
     """The octets of a request. Raises ValueError for a header that would break out of its line."""
-    lines = [method, b" ", target, b" HTTP/1.1\r\n"]
+    head = _request_head(method, target, tuple(headers))
+    if body or method in (b"POST", b"PUT", b"PATCH"):
+        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+    return head + b"\r\n"
+
+
+# Where only bodies differ, as at billing, requests begin alike.
+@lru_cache(maxsize=64)
+def _request_head(method: bytes, target: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    lines = [b"%b %b HTTP/1.1\r\n" % (method, target)]
     for name, value in headers:
         if not _HEADER_NAME.match(name) or _HEADER_VALUE_BAD.search(value):
             raise ValueError(f"header {name!r} can't be sent: its name or value is not allowed")
-        lines += (name, b": ", value, b"\r\n")
-    if body or method in (b"POST", b"PUT", b"PATCH"):
-        lines.append(b"Content-Length: %d\r\n" % len(body))
-    lines += (b"\r\n", body)
+        lines.append(b"%b: %b\r\n" % (name, value))
     return b"".join(lines)
 
 
-class _Request(_LibraryRequest):
-    """A request whose octets are ready: one write, so "not written" and "written" are all."""
-
-    def __init__(self, method: bytes, target: bytes, wire: bytes) -> None:
-        # Headers are in `wire` already; the library only checks method and target here.
-        super().__init__(method, target, None, None, persistent=True)  # type: ignore[no-untyped-call]
-        self._wire = wire
-
-    def writeTo(self, transport: object) -> Deferred[None]:
-        transport.write(self._wire)  # type: ignore[attr-defined]
-        return succeed(None)
-
-
-class _Body(Protocol):
-    """Collects an answer's body up to a limit."""
-
-    def __init__(self, size_max: int, connection: "Connection") -> None:
-        self._size_max = size_max
-        self._size = 0
-        self._pieces: list[bytes] = []
-        self.whole: Deferred[bytes] = Deferred(lambda _: connection.abort())
-
-    def dataReceived(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size <= self._size_max:
-            self._pieces.append(data)
-        elif not self.whole.called:
-            self.whole.errback(AnswerTooLarge(f"more than {self._size_max} octets"))
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.whole.called:
-            return
-        # Without a length the close is the end: what came is all there is.
-        if isinstance(reason.value, ResponseDone | PotentialDataLoss):
-            self.whole.callback(b"".join(self._pieces))
-        else:
-            self.whole.errback(reason)
-
-
 @implementer(IHandshakeListener)
-class Connection(HTTP11ClientProtocol):
+class Connection(Protocol):
     """One connection. `ready` fires when octets may be written: after the TLS handshake, if any.
 
     Waiting for the handshake keeps a certificate error what it is: nothing was sent.
     """
 
+    transport: Any
+
     def __init__(self, *, secure: bool, on_lost: Callable[["Connection"], None]) -> None:
-        super().__init__(self._became_quiescent)  # type: ignore[no-untyped-call]
         self._secure = secure
         self._on_lost = on_lost
-        self._quiescent = True  # nothing in flight yet
-        self._octets_left = 0
+        self._reader: AnswerReader | None = None
+        self._answering: Deferred[Answer] | None = None
+        #: Nothing that it has said so far keeps it from carrying another request.
+        self._in_step = True
+        self._socket: socket.socket | None = None
         self.ready: Deferred[Connection] = Deferred(lambda _: self.abort())
         self.lost = False
 
     def connectionMade(self) -> None:
-        super().connectionMade()  # sets TCP_NODELAY
+        self._socket = _socket_of(self.transport)
+        if self._socket is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self._secure:
             self.ready.callback(self)
 
@@ -123,13 +75,10 @@ class Connection(HTTP11ClientProtocol):
         if not self.ready.called:
             self.ready.callback(self)
 
-    def _became_quiescent(self, _: object) -> None:
-        self._quiescent = True
-
     @property
     def in_flight(self) -> bool:
         """Whether a request is on the wire."""
-        return not self.lost and not self._quiescent
+        return not self.lost and self._reader is not None
 
     @property
     def usable(self) -> bool:
@@ -138,13 +87,12 @@ class Connection(HTTP11ClientProtocol):
         Looks into the socket as well: a close that the reactor has not read yet would otherwise
         turn a request that nobody took into one whose outcome is unknown.
         """
-        if self.lost or not self._quiescent:
+        if self.lost or not self._in_step or self._reader is not None:
             return False
-        sock = _socket_of(self.transport)
-        if sock is None:
+        if self._socket is None:
             return True
         try:
-            sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return True
         except OSError:
@@ -152,49 +100,65 @@ class Connection(HTTP11ClientProtocol):
         # Closed, or it speaks unasked: neither is a peer to send money's words to.
         return False
 
-    async def exchange(
-        self, method: bytes, target: bytes, wire: bytes, *, answer_size_max: int
-    ) -> Answer:
-        """Write `wire` in this very turn, then wait for the whole answer.
+    def exchange(self, method: bytes, wire: bytes, *, answer_size_max: int) -> Deferred[Answer]:
+        """Write `wire` in this very turn; fires with the whole answer.
 
-        Raises whatever ended it early; by then octets may have left.
+        Fails with whatever ended it early; by then octets may have left. Cancelling it ends the
+        connection.
         """
-        self._quiescent = False
-        self._octets_left = answer_size_max + FRAMING_SIZE_MAX
-        request = _Request(method, target, wire)
-        response: Response = await self.request(request)  # type: ignore[assignment]
-        body = _Body(answer_size_max, self)
-        response.deliverBody(body)  # type: ignore[no-untyped-call]
-        content = await body.whole
-        if response.version < (b"HTTP", 1, 1):
-            # An older server closes after its answer, if not now then soon.
-            self._quiescent = False
-        headers = tuple(
-            (name.lower(), value)
-            for name, values in response.headers.getAllRawHeaders()
-            for value in values
-        )
-        return Answer(response.code, headers, content)
+        assert self._reader is None, "one request at a time"
+        self._reader = AnswerReader(method, size_max=answer_size_max)
+        self._answering = answering = Deferred[Answer](lambda _: self.abort())
+        self.transport.write(wire)
+        return answering
+
+    def end(self, why: Exception) -> None:
+        """End it now, and tell whoever waits for an answer why."""
+        self.abort()
+        self._reader = None
+        answering, self._answering = self._answering, None
+        if answering is not None and not answering.called:
+            answering.errback(why)
 
     def dataReceived(self, data: bytes) -> None:
-        self._octets_left -= len(data)
-        if self._octets_left < 0:
-            # The library limits neither the number of header lines nor what follows an answer.
-            self.abort()
+        if self._reader is None:
+            self.abort()  # it speaks unasked: who knows what it will say when it is asked
             return
-        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        try:
+            answer = self._reader.receive(data)
+        except (Garbled, AnswerTooLarge) as exc:
+            self.end(exc)
+            return
+        if answer is not None:
+            self._in_step = self._reader.stays_open
+            self._answered(answer)
+
+    def _answered(self, answer: Answer) -> None:
+        self._reader = None
+        answering, self._answering = self._answering, None
+        # One whose caller has gone was cancelled, and this connection aborted.
+        if answering is not None and not answering.called:
+            answering.callback(answer)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = True
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        # RFC 9112, 9.8: an end without a proper close may have cut the answer short.
+        is_proper = isinstance(reason.value, ConnectionDone)
+        answer = self._reader.finish() if self._reader is not None and is_proper else None
+        if answer is not None:
+            self._answered(answer)
+        elif self._answering is not None:
+            assert isinstance(reason.value, Exception)
+            self.end(reason.value)
         if not self.ready.called:
             self.ready.errback(reason)
         self._on_lost(self)
 
     def abort(self) -> None:
-        """End it now. Whoever waits for an answer is told so."""
+        """End it now. Whoever waits for an answer is told so when it is over."""
+        self._in_step = False
         if self.transport is not None and not self.lost:
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abortConnection()
 
     def close(self) -> None:
         """End it politely; nothing may be in flight."""

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -28,6 +29,10 @@ class Url:
     @classmethod
     def parse(cls, text: str) -> "Url":
         """Raises UrlError. A fragment is dropped: it is none of the server's business."""
+        return _parsed(text)
+
+    @classmethod
+    def _parse(cls, text: str) -> "Url":
         if _CHARACTER_BAD.search(text):
             raise UrlError("the URL has characters that must be percent-encoded")
         try:
@@ -69,3 +74,7 @@ def literal_address(host: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return None if "%" in host else found
+
+
+# Billing is asked at the same few again and again.
+_parsed = lru_cache(maxsize=256)(Url._parse)

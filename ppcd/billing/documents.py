@@ -41,7 +41,8 @@ def read_document(form: Format, body: bytes) -> Find:
 
 def _read_json(body: bytes) -> Find:
     try:
-        document = json.loads(body, object_pairs_hook=_once)
+        # What json.loads does with octets, without making a decoder for each.
+        document = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError) as exc:
         raise Unreadable("the answer is not JSON") from exc
     return lambda path: _member(document, path)
@@ -68,6 +69,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise Unreadable("a member is there twice")
     return members
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_once)
 
 
 def _member(document: object, path: str) -> str | None:

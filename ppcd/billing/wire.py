@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final, TypeAlias, TypedDict
 
@@ -64,7 +65,7 @@ ACCEPTED: Final[Mapping[Format, str]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Call:
     """One kind of request, ready to be filled with an order, and what its answers mean."""
 
@@ -76,17 +77,26 @@ class Call:
     answer: HttpAnswers
 
     def url_for(self, values: Values) -> str:
-        return url_text(self.url, values)
+        return url_text(self.url, values) if "{" in self.url else self.url
 
     def headers_for(self, values: Values, *, body: bytes) -> list[tuple[bytes, bytes]]:
         headers = [
-            (name.encode(), header_text(value, values).encode())
+            (name, value if type(value) is bytes else header_text(str(value), values).encode())
+            for name, value in self._headers
+        ]
+        if body:
+            headers.append((b"Content-Type", self.content_type.encode()))
+        return headers
+
+    @cached_property
+    def _headers(self) -> list[tuple[bytes, bytes | str]]:
+        """Those of every request; as text where an order stands in them."""
+        headers: list[tuple[bytes, bytes | str]] = [
+            (name.encode(), value if "{" in value else value.encode())
             for name, value in self.headers.items()
         ]
         if "accept" not in {name.lower() for name in self.headers}:
             headers.append((b"Accept", ACCEPTED[self.answer.format].encode()))
-        if body:
-            headers.append((b"Content-Type", self.content_type.encode()))
         return headers
 
 
@@ -177,10 +187,11 @@ def _written(request: RequestSettings, members: Mapping[str, str] | None) -> _Wr
 
 
 def _members(members: Mapping[str, str]) -> Callable[[Order, Values], bytes]:
+    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
     def write(order: Order, values: Values) -> bytes:
         document = {name: field_of(order, field) for name, field in members.items()}
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-        return text.encode(errors="replace")
+        return encode(document).encode(errors="replace")
 
     return write
 

@@ -97,6 +97,7 @@ class Debits:
             key=lambda i: i.charge_id,
             retry_unknown=True,
             gather_s=gather_s,
+            settled=self._ended_unbegun,
         )
         self._record: Batcher[Result, Ended | None] = Batcher(
             lanes,
@@ -104,7 +105,16 @@ class Debits:
             size_max=500,
             key=lambda r: r.charge_id,
             gather_s=gather_s,
+            settled=partial(hand_on, offers=offers, metrics=metrics),
         )
+
+    def _ended_unbegun(self, begun: Sequence[Begun | Ended | None]) -> None:
+        """Of a batch of intents, the charges that ended instead."""
+        ends = [end for end in begun if isinstance(end, Ended)]
+        for end in ends:
+            if end.limit is not None:
+                self._metrics.limits_hit.child(end.limit, "debit").add()
+        hand_on(ends, self._offers, self._metrics)
 
     def _begin_all(
         self, cur: Cursor, batch: Sequence[Intent], *, repeat: bool = False
@@ -165,7 +175,6 @@ class Debits:
         late = [job for job in jobs if job.doubt_s is None]
         intents = [Intent(job.charge_id, job.attempts + 1, job.plan) for job in late]
         ends = await self._begin.submit(intents)
-        hand_on([end for end in ends if isinstance(end, Ended)], self._offers, self._metrics)
         for job, begun in zip(late, ends, strict=True):
             if isinstance(begun, Begun):  # the database's clock has gone back meanwhile
                 back = Result(job.charge_id, begun.attempt, "not_sent", Next.AGAIN, delay_s=1)
@@ -225,7 +234,7 @@ class Debits:
             key=str(job.charge_id),
             charge_id=job.charge_id,
             attempt=attempt,
-            msisdn=Msisdn.from_digits(str(job.msisdn)),
+            msisdn=Msisdn(job.msisdn),
             money=Money(job.amount_minor, job.currency),
             merchant=begun.merchant,
             description=begun.description,
@@ -251,10 +260,6 @@ class Debits:
     async def _begun(self, intent: Intent) -> Begun | None:
         """The attempt on record; None when it must not be made."""
         [begun] = await self._begin.submit([intent])
-        if isinstance(begun, Ended):
-            if begun.limit is not None:
-                self._metrics.limits_hit.child(begun.limit, "debit").add()
-            hand_on([begun], self._offers, self._metrics)
         return begun if isinstance(begun, Begun) else None
 
     def _tell_pace(
@@ -273,17 +278,24 @@ class Debits:
     async def _ask(
         self, adapter: Adapter, order: DebitOrder, *, kind: str, send_by: float
     ) -> Answer:
-        def may_send() -> bool:
-            return self._clock.seconds() <= send_by
+        clock = self._clock
 
-        calls: Mapping[str, Callable[[], Awaitable[Answer]]] = {
-            "debit": lambda: adapter.debit(order, may_send=may_send),
-            "query": lambda: adapter.query(order),
-            "reserve": lambda: adapter.reserve(order, may_send=may_send),
-            "capture": lambda: adapter.capture(order, may_send=may_send),
-            "release": lambda: adapter.release(order, may_send=may_send),
-        }
-        return await ask(adapter, calls[kind], metrics=self._metrics)
+        def may_send() -> bool:
+            return clock.seconds() <= send_by
+
+        call: Callable[[], Awaitable[Answer]]
+        match kind:
+            case "debit":
+                call = partial(adapter.debit, order, may_send=may_send)
+            case "reserve":
+                call = partial(adapter.reserve, order, may_send=may_send)
+            case "capture":
+                call = partial(adapter.capture, order, may_send=may_send)
+            case "release":
+                call = partial(adapter.release, order, may_send=may_send)
+            case _:
+                call = partial(adapter.query, order)
+        return await ask(adapter, call, metrics=self._metrics)
 
     async def _store(self, result: Result) -> None:
         ended = await keep(
@@ -292,7 +304,6 @@ class Debits:
             what="billing's answer",
             charge_id=result.charge_id,
         )
-        hand_on(ended, self._offers, self._metrics)
         if ended == [None] and result.next in _SAYS:
             await self._compare(result)
 

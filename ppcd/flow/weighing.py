@@ -83,12 +83,12 @@ class Weighing:
         self._metrics.debits.child(adapter.name, word).add()
         begun = attempted.begun
         event = self._event(adapter.abilities, attempted, answer)
-        result = Result(
-            attempted.order.charge_id, begun.attempt, word, Next.DOUBT, detail=kept(said) or ""
-        )
+        charge_id = attempted.order.charge_id
+        if event is Event.DEBITED and begun.act != Act.RESERVE:  # as most are
+            reference = _reference(answer)
+            return Result(charge_id, begun.attempt, word, Next.SUCCEEDED, reference=reference)
+        result = Result(charge_id, begun.attempt, word, Next.DOUBT, detail=kept(said) or "")
         match event:
-            case Event.DEBITED if begun.act != Act.RESERVE:
-                return result.then(Next.SUCCEEDED, reference=_reference(answer))
             case Event.RESERVED if begun.act == Act.RESERVE:
                 reference, lapse_s = _reference(answer), self._lapse_s()
                 return result.then(Next.RESERVED, reference=reference, lapse_s=lapse_s)

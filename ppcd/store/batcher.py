@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Concatenate, Final, Generic, TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -167,6 +167,8 @@ class Batcher(Generic[T, R]):
     With `gather_s`, batches that are not full leave at least so far apart: where items come one by
     one and nobody waits for milliseconds, fewer and larger batches cost less. The first leaves at
     once.
+    `settled` is told the results of each batch as a whole, before those who submitted its items:
+    what can be done for all of them at once costs little there.
     With `retry_unknown`, a batch whose outcome is unknown is run again, as
     `transaction(cursor, items, repeat=True)`, until it is known; its items wait that long.
     """
@@ -185,6 +187,7 @@ class Batcher(Generic[T, R]):
         join: Callable[[Sequence[Any]], Sequence[T]] = _chained,
         retry_unknown: bool = False,
         gather_s: float = 0.0,
+        settled: Callable[[Sequence[R]], None] | None = None,
     ) -> None:
         assert size_max > 0
         assert lanes_max > 0
@@ -196,6 +199,7 @@ class Batcher(Generic[T, R]):
         self._waiting_max = waiting_max
         self._retry_unknown = retry_unknown
         self._gather_s = gather_s
+        self._settled = settled
         self._leaves_at = 0.0
         self._gathering: IDelayedCall | None = None
         if key is not None:
@@ -283,6 +287,9 @@ class Batcher(Generic[T, R]):
             self._settle(flight, why)
             return
         self._landed(flight)
+        if self._settled is not None:
+            told = maybeDeferred(self._settled, results)
+            told.addErrback(lambda why: log.failure("what a batch led to was not handed on", why))
         position = 0
         for piece in flight.pieces:
             end = position + len(piece.items)

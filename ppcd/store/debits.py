@@ -13,7 +13,7 @@ from typing import Any, Final
 from ppcd.store.reservations import Held, hold
 from ppcd.store.rows import DebitJob, Ended, PromptKey, PromptNo, webhook_key
 from ppcd.store.spending import Counted, give_back
-from ppcd.store.sql import END, Cursor, columns
+from ppcd.store.sql import END, Cursor, columns, integers, texts, unlike_texts, written
 
 # An attempt that is no question, without a result: a crash, or an answer that is still to come.
 OPEN_SINCE = """
@@ -252,12 +252,16 @@ def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> list[Ende
     """
     attempts = [r for r in batch if r.attempt > 0]
     if attempts:
-        names = ("charge_id", "attempt", "result", "reason", "reference", "detail")
-        cur.execute(_INSERT_RESULTS, columns(sorted(attempts, key=_by_charge), names))
+        attempts.sort(key=_by_charge)
+        values = written(integers, attempts, ("charge_id", "attempt"))
+        values |= written(texts, attempts, ("result", "reason"))
+        values |= written(unlike_texts, attempts, ("reference", "detail"))
+        cur.execute(_INSERT_RESULTS, values)
     held = [r for r in batch if r.next is Next.RESERVED]
     ends = [r for r in batch if r.next in ENDS]
-    going_on = sorted((r for r in batch if r not in held and r not in ends), key=_by_charge)
+    going_on = [r for r in batch if r.next is not Next.RESERVED and r.next not in ENDS]
     if going_on:
+        going_on.sort(key=_by_charge)
         cur.execute(_GO_ON, columns(going_on, ("charge_id", "attempt", "next", "delay_s", "plan")))
     ended = end(cur, ends, lease_s)
     ended |= hold(cur, [Held(r.charge_id, r.lapse_s) for r in held], lease_s=lease_s)
@@ -275,9 +279,11 @@ def end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended]
     ordered = sorted(ends, key=_by_charge)
     cur.execute(
         _END,
-        columns(ordered, ("charge_id", "attempt", "reason", "reference"))
+        written(integers, ordered, ("charge_id", "attempt"))
         | {
-            "state": [r.next.value for r in ordered],
+            "state": texts(r.next.value for r in ordered),
+            "reason": texts(r.reason for r in ordered),
+            "reference": unlike_texts(r.reference for r in ordered),
             "lease_s": lease_s,
             "receipt_no": PromptNo.RECEIPT,
             "not_debited_no": PromptNo.NOT_DEBITED,

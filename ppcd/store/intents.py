@@ -8,14 +8,14 @@ job says: the confirming statement did not look. Refuses to know answers.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ppcd.store.debits import Next, Result, end
 from ppcd.store.limits import NO_SUM_LIMITS, SumLimits
 from ppcd.store.reservations import let_go
 from ppcd.store.rows import Ended
 from ppcd.store.spending import grant, lock
-from ppcd.store.sql import Cursor, columns
+from ppcd.store.sql import Cursor, columns, integers, texts, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +163,8 @@ def begin(
     wanted = {intent.charge_id: intent for intent in batch}
     lock(cur, list(wanted), limits)
     if repeat:  # for the first run's end: what it wrote is seen by the next statement, not by this
-        cur.execute(_WAIT, [sorted(wanted)])
-    cur.execute(_LOCK, [sorted(wanted)])
+        cur.execute(_WAIT, [integers(sorted(wanted))])
+    cur.execute(_LOCK, [integers(sorted(wanted))])
     taken: list[_Taken] = []
     begun: dict[int, Begun] = {}
     late: list[_Job] = []
@@ -193,7 +193,9 @@ def begin(
     if over:
         taken = [t for t in taken if t.charge_id not in over]
     if taken:
-        values = columns(taken, _Taken._fields)
+        values: dict[str, Any] = dict(written(integers, taken, ("charge_id", "attempt")))
+        values |= written(texts, taken, ("kind", "act", "plan"))
+        values |= columns(taken, ("doubt_since",))
         cur.execute(_INTEND, values | {"node": node})
         cur.execute(_TAKE, values | {"lease_s": lease_s})
     # Money that is held already must be let go before the charge can end.

@@ -1,13 +1,15 @@
 """The adapter for billing systems in a PostgreSQL database.
 
-One transaction a debit or refund, which the server ends if we do not. The store's two failures are
-this adapter's: what was not applied was not sent, a lost answer to the commit is unknown. Refuses
-to know what the statement does; it is the operator's.
+One transaction a debit or refund, which the server ends if we do not; or one for a few debits,
+where the operator says so. The store's two failures are this adapter's: what was not applied was
+not sent, a lost answer to the commit is unknown. Refuses to know what the statement does; it is the
+operator's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -26,6 +28,7 @@ from ppcd.billing.reserve_settings import (
     SqlReleaseSettings,
     SqlReserveSettings,
 )
+from ppcd.billing.sql_asking import MANY, Asking, NoLongerAllowed, Row, ask, ask_together
 from ppcd.billing.sql_settings import SqlBillingSettings
 from ppcd.billing.template import FIELDS, REFUND_FIELDS, field_of, statement_with_parameters
 from ppcd.charge.debit import (
@@ -40,8 +43,8 @@ from ppcd.charge.debit import (
 )
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.charge.reservation import ReleaseAnswer, ReserveAnswer
+from ppcd.store.batcher import Batcher
 from ppcd.store.lanes import (
-    Cursor,
     Lanes,
     Limits,
     NotApplied,
@@ -52,14 +55,7 @@ from ppcd.store.lanes import (
 
 __all__ = ["SqlBilling", "lanes_for"]
 
-#: The row, and how many there were: 0, 1, or 2 for what can't be read as one.
-_Answer = tuple[Mapping[str, str | None], int]
-
-_MANY: Final = "the statement did not give one row with distinct columns"
-
-
-class _NoLongerAllowed(Exception):
-    """The intent has grown old while it waited for a connection."""
+_NO_LONGER: Final = "it was no longer allowed when a connection was ready"
 
 
 def lanes_for(settings: SqlBillingSettings, dsn: str, *, reactor: Any) -> Lanes:
@@ -116,10 +112,23 @@ class SqlBilling:
         self._refund_query = None if asked is None else statement_with_parameters(asked)
         self._lanes = lanes
         self._close = close
+        self._together: Batcher[Asking, Row | None] | None = None
+        if settings.together_max > 1:
+            # Who comes while all connections are at work shares the next one that is free.
+            self._together = Batcher(
+                lanes,
+                partial(ask_together, within_s=settings.timeout_s),
+                size_max=settings.together_max,
+                lanes_max=settings.connections_max,
+                second_lane_threshold=1,
+            )
 
     async def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
         """Asks for the money once; `may_send` is asked in the turn that sends the statement."""
-        return as_debit(await self._settled(self._debit, self._answer, order, may_send))
+        settled = await self._settled(
+            self._debit, self._answer, order, may_send, together=self._together
+        )
+        return as_debit(settled)
 
     async def reserve(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReserveAnswer:
         """Asks to hold the money."""
@@ -164,18 +173,39 @@ class SqlBilling:
         answer: Answers,
         order: Order,
         may_send: Callable[[], bool],
+        *,
+        together: Batcher[Asking, Row | None] | None = None,
     ) -> Settled:
+        asking = Asking(statement, _values(order), may_send)
         try:
-            row, count = await self._lanes.run(_ask, statement, _values(order), may_send)
-        except _NoLongerAllowed:
-            return NotSent("it was no longer allowed when a connection was ready")
+            row = None
+            if together is not None:
+                row = await self._shared(together, asking)
+            if row is None:
+                row = await self._lanes.run(ask, asking)
+        except NoLongerAllowed:
+            return NotSent(_NO_LONGER)
         except NotApplied as exc:
             return NotSent(str(exc))
         except OutcomeUnknown as exc:
             return Unknown(str(exc))
-        if count != 1:
-            return Unknown("the statement gave no row" if count == 0 else _MANY)
-        return judge_answer(answer, order, row.get)
+        if row.found != 1:
+            return Unknown("the statement gave no row" if row.found == 0 else MANY)
+        return judge_answer(answer, order, row.values.get)
+
+    @staticmethod
+    async def _shared(together: Batcher[Asking, Row | None], asking: Asking) -> Row | None:
+        """The answer out of a shared transaction; None when that was not applied.
+
+        One bad debit must not be every other's failure: each then goes by itself.
+        """
+        try:
+            [row] = await together.submit([asking])
+        except NotApplied:
+            return None
+        if row is None:
+            raise NoLongerAllowed
+        return row
 
     async def _asked_about(
         self,
@@ -186,16 +216,18 @@ class SqlBilling:
         if statement is None:
             return Unknown("this billing can't be asked")
         try:
-            row, count = await self._lanes.run(_ask, statement, _values(order), None)
+            row = await self._lanes.run(ask, Asking(statement, _values(order), None))
         except NotApplied as exc:
             return NotSent(str(exc))
         except OutcomeUnknown as exc:
             return Unknown(str(exc))
-        if count == 0:
+        if row.found == 0:
             return NotFound()
-        return judge_answer(answer, order, row.get) if count == 1 else Unknown(_MANY)
+        return judge_answer(answer, order, row.values.get) if row.found == 1 else Unknown(MANY)
 
     async def close(self) -> None:
+        if self._together is not None:
+            await self._together.close()
         await self._close()
 
 
@@ -211,28 +243,3 @@ def _act(
 def _values(order: Order) -> dict[str, str | int]:
     fields = REFUND_FIELDS if isinstance(order, RefundOrder) else FIELDS
     return {name: field_of(order, name) for name in fields}
-
-
-def _ask(
-    cur: Cursor,
-    statement: str,
-    values: Mapping[str, str | int],
-    may_send: Callable[[], bool] | None,
-) -> _Answer:
-    # In a lane's thread, and again when the server asks for a repeat.
-    if may_send is not None and not may_send():
-        raise _NoLongerAllowed
-    cur.execute(statement.encode(), values)
-    names = [column.name for column in cur.description or ()]
-    if not names or len(set(names)) != len(names):
-        return {}, 2
-    rows = cur.fetchmany(2)
-    if len(rows) != 1:
-        return {}, len(rows)
-    return {name: _text(value) for name, value in zip(names, rows[0], strict=True)}, 1
-
-
-def _text(value: object) -> str | None:
-    if value is None:
-        return None
-    return str(value).lower() if isinstance(value, bool) else str(value)

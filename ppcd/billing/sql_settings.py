@@ -39,7 +39,8 @@ class SqlBillingSettings(Section):
     debit: Text = Field(
         description="The statement that debits and gives one row, such as `SELECT * FROM "
         "billing.debit({key}, {msisdn}, {amount_minor})`. Fields of the order are parameters, "
-        "never text. It runs in a transaction of its own and must do nothing outside of it."
+        "never text. It runs in a transaction of its own (see `together_max`) and must do nothing "
+        "outside of it."
     )
     query: Text | None = Field(
         default=None,
@@ -47,7 +48,19 @@ class SqlBillingSettings(Section):
         "of it.",
     )
     connections_max: int = Field(
-        default=4, ge=1, le=64, description="Connections kept open, so also debits at once."
+        default=4,
+        ge=1,
+        le=64,
+        description="Connections kept open, so also transactions at once.",
+    )
+    together_max: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Debits that may share a transaction when more wait than there are "
+        "connections. Several times as many a second, where commits take their time; but what one "
+        "locks it keeps until all are done, and a lost commit leaves all of them in doubt. Where "
+        "one fails, or all take longer than `timeout_s`, each is tried by itself.",
     )
     timeout_s: float = Field(
         default=5,
@@ -92,7 +105,7 @@ class SqlBillingSettings(Section):
     @property
     def at_once_max(self) -> int:
         """How many requests can be sent before one is answered."""
-        return self.connections_max
+        return self.connections_max * self.together_max
 
     @field_validator("dsn")
     @classmethod

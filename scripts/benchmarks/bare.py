@@ -17,6 +17,7 @@ AT_ONCE = 64
 #: What each loads, before its clock starts.
 NEEDED = {
     "http": ("twisted.internet.reactor", "twisted.internet.endpoints"),
+    "agent": ("twisted.internet.reactor", "twisted.web.client", "twisted.web.http_headers"),
     "diameter": ("twisted.internet.reactor", "twisted.internet.endpoints", "benchmarks.billings"),
     "sql": ("psycopg", "concurrent.futures.thread"),
 }
@@ -71,6 +72,38 @@ def http(target: str, count: int) -> float:
     for _ in range(AT_ONCE):
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
         endpoint.connect(Factory.forProtocol(Client))
+    reactor.run()
+    return time.monotonic() - began
+
+
+def agent(target: str, count: int) -> float:
+    """The same POSTs by Twisted's own client, as most programs would make them; seconds."""
+    from io import BytesIO
+
+    from twisted.internet import reactor as stock  # noqa: TID251
+    from twisted.internet.defer import Deferred, DeferredList
+    from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool, readBody
+    from twisted.web.http_headers import Headers
+
+    reactor: Any = stock
+    pool = HTTPConnectionPool(reactor)
+    pool.maxPersistentPerHost = AT_ONCE
+    asking = Agent(reactor, pool=pool)
+    url = b"http://127.0.0.1:%d/billing/debits" % int(target)
+    headers = Headers({"Accept": ["application/json"], "Content-Type": ["application/json"]})
+    left = count
+    began = time.monotonic()
+
+    async def ask() -> None:
+        nonlocal left
+        while left:
+            left -= 1
+            body = FileBodyProducer(BytesIO(_BODY % (FIRST_KEY + left)))
+            answer = await asking.request(b"POST", url, headers, body)
+            assert json.loads(await readBody(answer))["result"] == "debited"
+
+    done = DeferredList([Deferred.fromCoroutine(ask()) for _ in range(AT_ONCE)])
+    done.addBoth(lambda _: reactor.stop())
     reactor.run()
     return time.monotonic() - began
 
@@ -186,7 +219,7 @@ def file(target: str, count: int) -> float:
 def main() -> None:
     """`KIND TARGET COUNT`."""
     kind, target, count = sys.argv[1:]
-    calls = {"http": http, "diameter": diameter, "sql": sql, "file": file}
+    calls = {"http": http, "agent": agent, "diameter": diameter, "sql": sql, "file": file}
     for name in NEEDED.get(kind, ()):
         importlib.import_module(name)
     # What loading the program costs is no debit's.

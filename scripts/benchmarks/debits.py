@@ -59,6 +59,7 @@ _SQL = """\
     debit: "SELECT * FROM billing.debit({{key}}, {{msisdn}}, {{amount_minor}}, {{currency}})"
     query: "SELECT * FROM billing.find({{key}})"
     connections_max: 16
+    together_max: 10
     abilities: {{idempotent: true, queryable: true, stores_refusals: true}}
 """
 _FILE = """\
@@ -206,6 +207,7 @@ def run(quick: bool) -> list[dict[str, Any]]:  # noqa: FBT001
         bench.open_accounts()
         for kind in MUST_PER_S:
             found += _figures(kind, _cells(bench, kind, count, runs))
+        found.append(_usual(billings, count))
         found += backlog(bench, waiting, drain_s)
     if quick:
         print(f"--quick: {waiting:,} debits wait, not a million")
@@ -233,6 +235,12 @@ def _cells(bench: Bench, kind: str, count: int, runs: int) -> list[Cell]:
     finally:
         node.stop()
     return cells
+
+
+def _usual(billings: Billings, count: int) -> dict[str, Any]:
+    """What the calls over HTTP cost a usual client: no floor, but a place to compare with."""
+    usual = _bare("agent", str(billings.ports["http"]), count)
+    return figure("debits_http_agent_cpu", usual["cpu_s"] / count * 1e6, "µs/call", better="lower")
 
 
 def _bare(kind: str, target: str, count: int) -> Any:

@@ -1,12 +1,14 @@
 """The SQL adapter against a billing database on a real PostgreSQL, over a network that fails."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 import pytest_twisted
 import yaml
 from pydantic import ValidationError
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from ppcd.billing.sql import SqlBilling, lanes_for
@@ -161,6 +163,104 @@ async def test_a_statement_that_takes_too_long_did_nothing(world: SqlWorld) -> N
     assert isinstance(await adapter.debit(an_order(), may_send=lambda: True), NotSent)
     await adapter.close()
     assert world.debited("1001") == []
+
+
+def _sharing(world: SqlWorld, **changes: Any) -> SqlBilling:
+    """An adapter that asks over one connection for several debits at once."""
+    return world.an_adapter(**{"connections_max": "1", "together_max": "10"} | changes)
+
+
+async def _debit_all(adapter: SqlBilling, may_send: Callable[[str], bool]) -> dict[str, Any]:
+    asking = {
+        key: Deferred.fromCoroutine(adapter.debit(an_order(key), may_send=partial(may_send, key)))
+        for key in KEYS
+    }
+    answers = {key: await answer for key, answer in asking.items()}
+    await adapter.close()
+    return answers
+
+
+def _always(key: str) -> bool:
+    return True
+
+
+def _transactions(world: SqlWorld) -> int:
+    return int(world.sql("SELECT count(DISTINCT xmin::text) FROM billing.movement")[0][0])
+
+
+KEYS = [str(key) for key in range(2001, 2007)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_debits_share_a_transaction_where_the_operator_says_so(world: SqlWorld) -> None:
+    answers = await _debit_all(_sharing(world), lambda key: key != "2003")
+    assert isinstance(answers.pop("2003"), NotSent)
+    assert all(isinstance(answer, Debited) for answer in answers.values())
+    assert len({answer.reference for answer in answers.values()}) == 5
+    # The first found the connection free; the others came while it was at work.
+    assert _transactions(world) == 2
+    assert world.debited("2003") == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_that_each_has_its_own(world: SqlWorld) -> None:
+    answers = await _debit_all(_sharing(world, together_max="1"), _always)
+    assert all(isinstance(answer, Debited) for answer in answers.values())
+    assert _transactions(world) == len(KEYS)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "WHERE 1 / ({key}::bigint - 2004) IS NOT NULL",
+        ", LATERAL (SELECT pg_sleep(CASE WHEN {key} = '2004' THEN 60 END)) s",
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_one_that_fails_fails_alone(world: SqlWorld, trouble: str) -> None:
+    statement = "SELECT d.* FROM billing.debit({key}, {msisdn}, {amount_minor}, {currency}) d "
+    adapter = _sharing(world, debit=statement + trouble, timeout_s="0.3")
+    answers = await _debit_all(adapter, _always)
+    assert isinstance(answers.pop("2004"), NotSent)
+    assert all(isinstance(answer, Debited) for answer in answers.values())
+    assert world.debited("2004") == []
+    assert all(len(world.debited(key)) == 1 for key in answers)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_shares_a_transaction_has_no_more_time_than_one(world: SqlWorld) -> None:
+    slow = "SELECT d.* FROM billing.debit({key}, {msisdn}, {amount_minor}, {currency}) d, "
+    slow += "LATERAL (SELECT pg_sleep(0.1)) s"
+    answers = await _debit_all(_sharing(world, debit=slow, timeout_s="0.3"), _always)
+    assert all(isinstance(answer, Debited) for answer in answers.values())
+    assert _transactions(world) == len(KEYS)
+
+
+@pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER])
+@pytest_twisted.ensureDeferred
+async def test_a_lost_commit_is_unknown_for_all_who_share_it(
+    world: SqlWorld, proxy: Proxy, cut: Cut
+) -> None:
+    def lose_the_commit(key: str) -> bool:
+        if key == KEYS[-1]:  # asked when the transaction that they share is under way
+            proxy.cut(b"COMMIT", cut)
+        return True
+
+    answers = await _debit_all(_sharing(world), lose_the_commit)
+    assert isinstance(answers.pop(KEYS[0]), Debited)
+    assert all(isinstance(answer, Unknown) for answer in answers.values())
+    expected = 0 if cut is Cut.BEFORE else 1
+    assert all(len(world.debited(key)) == expected for key in answers)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_lost_before_the_commit_did_nothing_and_each_is_tried_again(
+    world: SqlWorld, proxy: Proxy
+) -> None:
+    proxy.cut(KEYS[-1].encode(), Cut.AFTER)
+    answers = await _debit_all(_sharing(world), _always)
+    assert all(isinstance(answer, Debited) for answer in answers.values())
+    assert all(len(world.debited(key)) == 1 for key in KEYS)
 
 
 @pytest.mark.parametrize(

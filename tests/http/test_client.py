@@ -179,6 +179,40 @@ def test_a_connection_the_server_will_close_is_not_used_again(world: _World, ans
     assert len(world.dialled) == 2
 
 
+@pytest.mark.parametrize("more", [b"\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"])
+@pytest.mark.parametrize("late", [False, True])
+def test_what_follows_an_answer_is_nobodys(world: _World, more: bytes, *, late: bool) -> None:
+    call = world.post()
+    server = world.accepts()
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    for data in [whole, more] if late else [whole + more]:
+        server.says(data)
+    assert call.answer.body == b"{}"
+    assert server.transport.aborted
+    server.got()
+    world.post()
+    assert len(world.dialled) == 2
+    assert server.got() == b""
+
+
+def test_an_answer_up_to_the_close_needs_a_proper_one(world: _World) -> None:
+    """Where TLS is cut off, too: half a document may look like a whole one."""
+    call = world.post()
+    server = world.accepts()
+    server.says(b"HTTP/1.1 200 OK\r\n\r\nresult=debited&reference=1")
+    server.hangs_up(ConnectionLost())
+    assert isinstance(call.error, NoAnswer)
+
+
+def test_what_is_wrong_with_an_answer_is_said(world: _World) -> None:
+    call = world.post()
+    server = world.accepts()
+    server.says(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n")
+    assert isinstance(call.error, NoAnswer)
+    assert str(call.error).startswith("waiting for the answer: Garbled (the length is ")
+    assert server.transport.aborted
+
+
 def test_a_connection_closed_while_idle_is_replaced_without_an_error(world: _World) -> None:
     call = world.post()
     server = world.accepts()

@@ -106,6 +106,19 @@ def test_the_lane_has_its_next_batch_before_anybody_reads_the_answers() -> None:
     assert seen == [2]
 
 
+def test_what_a_batch_led_to_is_told_as_a_whole_and_before_those_who_wait() -> None:
+    lanes = HandLanes()
+    told: list[Any] = []
+    batcher = Batcher(lanes, double, size_max=10, settled=told.append)
+    for items in ([1], [2, 3], [4]):
+        batcher.submit(items).addBoth(told.append)
+    lanes.calls[0].succeed()
+    lanes.calls[1].fail(Broken("a bug"))  # its halves are tried
+    for call in lanes.calls[2:]:
+        call.succeed()
+    assert told == [[2], [2], [4, 6], [4, 6], [8], [8]]
+
+
 def test_a_batch_has_its_limit_and_keeps_submits_whole() -> None:
     lanes = HandLanes()
     batcher = Batcher(lanes, double, size_max=4)

@@ -101,7 +101,7 @@ class Debits:
         )
         self._record: Batcher[Result, Ended | None] = Batcher(
             lanes,
-            partial(debits.record, lease_s=LEASE_S),
+            self._record_all,
             size_max=500,
             key=lambda r: r.charge_id,
             gather_s=gather_s,
@@ -127,6 +127,10 @@ class Debits:
             limits=self._sum_limits(),
             repeat=repeat,
         )
+
+    def _record_all(self, cur: Cursor, batch: Sequence[Result]) -> list[Ended | None]:
+        notice_lease_s = LEASE_S if self._offers.wants_prompts() else 0
+        return debits.record(cur, batch, lease_s=LEASE_S, notice_lease_s=notice_lease_s)
 
     async def claim(self, billing: str, limit: int) -> list[DebitJob]:
         """Overdue jobs of one billing system, now this node's.

@@ -228,7 +228,7 @@ _END = (
                             ELSE %(not_debited_no)s::bigint END,
                CASE e.state WHEN 'succeeded' THEN 'receipt' ELSE 'not_debited' END,
                c.msisdn * 1000 + c.address_no, o.decided_at + interval '1 day',
-               o.decided_at + make_interval(secs => %(lease_s)s)
+               o.decided_at + make_interval(secs => %(notice_lease_s)s)
           FROM ended e
           JOIN ended_outcome o USING (charge_id)
           JOIN charge c ON c.charge_id = e.charge_id
@@ -245,10 +245,13 @@ _END = (
 )
 
 
-def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> list[Ended | None]:
+def record(
+    cur: Cursor, batch: Sequence[Result], *, lease_s: float, notice_lease_s: float | None = None
+) -> list[Ended | None]:
     """Record results and carry out the decisions; the charges that ended by it, or are reserved.
 
-    A result that comes after the end is only recorded.
+    A result that comes after the end is only recorded. With `notice_lease_s` 0 the receipts are
+    left to whoever has time for them.
     """
     attempts = [r for r in batch if r.attempt > 0]
     if attempts:
@@ -263,7 +266,7 @@ def record(cur: Cursor, batch: Sequence[Result], *, lease_s: float) -> list[Ende
     if going_on:
         going_on.sort(key=_by_charge)
         cur.execute(_GO_ON, columns(going_on, ("charge_id", "attempt", "next", "delay_s", "plan")))
-    ended = end(cur, ends, lease_s)
+    ended = end(cur, ends, lease_s, notice_lease_s)
     ended |= hold(cur, [Held(r.charge_id, r.lapse_s) for r in held], lease_s=lease_s)
     return [ended.get(r.charge_id) for r in batch]
 
@@ -272,10 +275,14 @@ def _by_charge(result: Result) -> int:
     return result.charge_id
 
 
-def end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended]:
+def end(
+    cur: Cursor, ends: Sequence[Result], lease_s: float, notice_lease_s: float | None = None
+) -> dict[int, Ended]:
     """End charges; those that it was, by their ids. Whoever deletes the job decides."""
     if not ends:
         return {}
+    if notice_lease_s is None:
+        notice_lease_s = lease_s
     ordered = sorted(ends, key=_by_charge)
     cur.execute(
         _END,
@@ -285,6 +292,7 @@ def end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended]
             "reason": texts(r.reason for r in ordered),
             "reference": unlike_texts(r.reference for r in ordered),
             "lease_s": lease_s,
+            "notice_lease_s": notice_lease_s,
             "receipt_no": PromptNo.RECEIPT,
             "not_debited_no": PromptNo.NOT_DEBITED,
         },
@@ -296,7 +304,7 @@ def end(cur: Cursor, ends: Sequence[Result], lease_s: float) -> dict[int, Ended]
             charge_id,
             state,
             webhook_key(charge_id, sequence, partner_id),
-            PromptKey(charge_id, prompt_no),
+            PromptKey(charge_id, prompt_no) if notice_lease_s else None,
             paid_s if state == "succeeded" else None,
         )
         for charge_id, state, paid_s, sequence, prompt_no, partner_id, *_ in gone

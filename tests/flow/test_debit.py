@@ -9,7 +9,7 @@ from ppcd.charge.debit import Abilities, Debited, DenialReason, Denied, Unknown
 from ppcd.charge.rules import State
 from ppcd.store.failures import Closing, NotApplied, OutcomeUnknown, Violated
 from ppcd.store.limits import SumLimits
-from ppcd.store.rows import ChargeRow
+from ppcd.store.rows import ChargeRow, PromptKey
 from tests.billing.adapter_contract import Fault
 from tests.builders import Store
 from tests.conftest import Criticals
@@ -64,6 +64,16 @@ def test_an_intent_is_checked_in_the_turn_that_writes(world: World) -> None:
     world.pump()
     assert asked == [True, True, False]
     assert world.state(charge) is State.SUCCEEDED
+
+
+def test_a_receipt_that_nobody_here_would_write_is_whoever_comes_first_s(world: World) -> None:
+    charge = confirmed(world)
+    world.offers.wanted = False
+    world.pump()
+    assert world.state(charge) is State.SUCCEEDED
+    assert not any(isinstance(job, PromptKey) for job in world.offers.prompted)
+    jobs = now(world.prompts.claim(10))
+    assert (charge.charge_id, "receipt") in [(job.charge_id, job.kind) for job in jobs]
 
 
 # --- answers that come late -------------------------------------------------------------------
@@ -180,7 +190,11 @@ def test_an_answer_is_kept_until_the_database_takes_it(
 ) -> None:
     world, runner = unsteady
     charge = confirmed(world)
-    runner.troubles["record"] = [NotApplied("down"), NotApplied("down"), OutcomeUnknown("lost")]
+    runner.troubles["_record_all"] = [
+        NotApplied("down"),
+        NotApplied("down"),
+        OutcomeUnknown("lost"),
+    ]
     world.pump()
     assert world.state(charge) is State.DEBITING
     for seconds in (0.5, 1, 2):
@@ -196,7 +210,7 @@ def test_an_answer_recorded_without_our_knowing_is_told_by_whoever_takes_over(
 ) -> None:
     world, runner = unsteady
     charge = confirmed(world)
-    runner.troubles["record"] = [OutcomeUnknown("applied")]
+    runner.troubles["_record_all"] = [OutcomeUnknown("applied")]
     world.pump()
     assert world.state(charge) is State.SUCCEEDED
     world.clock.advance(1)
@@ -210,7 +224,7 @@ def test_a_database_that_stays_away_makes_a_doubt_in_the_end(
 ) -> None:
     world, runner = unsteady
     charge = confirmed(world)
-    runner.troubles["record"] = [NotApplied("down")] * 9
+    runner.troubles["_record_all"] = [NotApplied("down")] * 9
     world.pump()
     for _ in range(60):
         world.clock.advance(1)
@@ -231,7 +245,7 @@ def test_an_answer_that_will_never_be_taken_is_not_tried_again(
 ) -> None:
     world, runner = unsteady
     confirmed(world)
-    runner.troubles["record"] = [trouble]
+    runner.troubles["_record_all"] = [trouble]
     with pytest.raises(type(trouble)):
         world.pump()
 

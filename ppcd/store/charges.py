@@ -6,6 +6,7 @@ Owns what a reader is told. Refuses to know how a charge comes into being or is 
 from collections.abc import Iterable, Sequence
 
 from ppcd.store.rows import ChargeRow, Ended, webhook_key
+from ppcd.store.session import single
 from ppcd.store.sql import END, Cursor
 
 _GET = """
@@ -20,6 +21,7 @@ _GET = """
 """
 
 
+@single
 def get(cur: Cursor, charge_ids: Sequence[int]) -> list[ChargeRow | None]:
     """The charges of these ids, in their order; None for one that does not exist."""
     cur.execute(_GET, [list(charge_ids)])
@@ -34,6 +36,7 @@ _SETTLED = """
 """
 
 
+@single
 def settled(cur: Cursor, charge_ids: Iterable[int]) -> set[int]:
     """Which of these have ended or are reserved: asked for all readers of a node at once."""
     cur.execute(_SETTLED, {"ids": sorted(charge_ids)})
@@ -59,6 +62,7 @@ _CANCEL = (
 )
 
 
+@single
 def cancel(cur: Cursor, charge_id: int, *, partner_id: int, lease_s: float) -> Ended | None:
     """End a partner's charge that nobody has answered; None when there is no such thing to end."""
     values = {"charge_id": charge_id, "partner_id": partner_id, "lease_s": lease_s}

@@ -7,7 +7,7 @@ Refuses to know what else makes a charge.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ppcd.store.rows import Conflict, NewCharge
 from ppcd.store.sql import Cursor, integers, texts, unlike_octets
@@ -20,11 +20,18 @@ class Replayed:
     charge_id: int
 
 
-_TAKE_KEYS = """
-    INSERT INTO charge_key (partner_id, kind, value_hash, charge_id, fingerprint)
-    SELECT * FROM unnest(%(partner_id)s::bigint[], %(kind)s::text[], %(value_hash)s::bytea[],
-                         %(charge_id)s::bigint[], %(fingerprint)s::bytea[])
-    ON CONFLICT DO NOTHING
+#: Goes on from a CTE `locked` of one row, whose `number` is above zero; wants `wanted_keys`.
+TAKE_KEYS: Final = """
+    , taken AS (
+        INSERT INTO charge_key (partner_id, kind, value_hash, charge_id, fingerprint)
+        SELECT k.*
+          FROM locked,
+               unnest(%(partner_id)s::bigint[], %(kind)s::text[], %(value_hash)s::bytea[],
+                      %(charge_id)s::bigint[], %(fingerprint)s::bytea[]) AS k
+         WHERE locked.number > 0
+        ON CONFLICT DO NOTHING
+        RETURNING charge_id
+    )
 """
 
 # OFFSET 0: each key is looked up by itself, however few rows the statistics believe the table has.
@@ -67,30 +74,26 @@ def _keys(new: NewCharge) -> list[_Key]:
     return keys
 
 
-def take_keys(
+def wanted_keys(batch: Sequence[NewCharge]) -> tuple[int, dict[str, str]]:
+    """How many keys these charges want, and the values for `TAKE_KEYS`."""
+    wanted = sorted((key, new.charge_id, new.fingerprint) for new in batch for key in _keys(new))
+    return len(wanted), _key_columns(key for key, _, _ in wanted) | {
+        "charge_id": integers(charge_id for _, charge_id, _ in wanted),
+        "fingerprint": unlike_octets(fingerprint for _, _, fingerprint in wanted),
+    }
+
+
+def whose_keys(
     cur: Cursor, batch: Sequence[NewCharge]
 ) -> tuple[list[NewCharge], dict[int, Replayed | Conflict]]:
-    """Those of `batch` whose keys are theirs now, and the others' results by charge_id.
+    """When not all keys could be taken: those of `batch` whose keys are theirs now, and the others'
+    results by charge_id.
 
     A charge whose keys were its own already is of an earlier run of this batch: `Replayed`.
     """
     keys = {new.charge_id: _keys(new) for new in batch}
-    wanted = sorted(
-        (key, new.charge_id, new.fingerprint) for new in batch for key in keys[new.charge_id]
-    )
-    names = _key_columns(key for key, _, _ in wanted)
-    cur.execute(
-        _TAKE_KEYS,
-        names
-        | {
-            "charge_id": integers(charge_id for _, charge_id, _ in wanted),
-            "fingerprint": unlike_octets(fingerprint for _, _, fingerprint in wanted),
-        },
-    )
-    if cur.rowcount == len(wanted):
-        return list(batch), {}  # all of them new, so no run of this batch came before either
     # A second statement: it sees what a concurrent winner committed while the first one waited.
-    cur.execute(_READ_KEYS, names)
+    cur.execute(_READ_KEYS, _key_columns(sorted(key for own in keys.values() for key in own)))
     owners = {
         _Key(row[0], row[1], bytes(row[2])): (row[3], bytes(row[4])) for row in cur.fetchall()
     }

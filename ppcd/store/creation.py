@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Final
 
 from ppcd.charge.codes import pin_hash
-from ppcd.store.charge_keys import Replayed, give_back, take_keys
+from ppcd.store.charge_keys import TAKE_KEYS, Replayed, give_back, wanted_keys, whose_keys
 from ppcd.store.limits import NO_SUM_LIMITS, OverLimit, SumLimits
 from ppcd.store.pumping import NOBODY, Slow, held_back
 from ppcd.store.rows import (
@@ -56,12 +56,17 @@ class _Held:
 
 
 # One creation for a subscriber at a time, over all nodes: two must not choose the same address.
-# The time is read when all of them are ours.
-_LOCK_SUBSCRIBERS = """
-    SELECT business_now()
-      FROM (SELECT count(pg_advisory_xact_lock(m)) FROM unnest(%s::bigint[]) AS m) AS locked(number)
-     WHERE number > 0
+# The keys are taken when all of them are ours, and then the time is read.
+_BEGIN = (
+    """
+    WITH locked AS MATERIALIZED (
+        SELECT count(pg_advisory_xact_lock(m)) AS number FROM unnest(%(msisdn)s::bigint[]) AS m
+    )"""
+    + TAKE_KEYS
+    + """
+    SELECT business_now(), number FROM (SELECT count(*) AS number FROM taken) t WHERE number >= 0
 """
+)
 
 _HELD = """
     SELECT h.key, h.charge_id, h.free_at > %(now)s, a.key IS NOT NULL
@@ -70,30 +75,33 @@ _HELD = """
       LEFT JOIN awaiting a ON a.key = h.key
 """
 
-_INSERT_CHARGES = """
-    INSERT INTO charge (charge_id, partner_id, msisdn, amount_minor, currency, merchant,
-                        description, language, reference, correlator, product_id, route, address,
-                        address_no, billing, debit_start_s, sink, document, expires_at, with_code,
-                        two_step, authorization_id, created_at)
-    SELECT c.*, %(now)s FROM unnest(
-        %(charge_id)s::bigint[], %(partner_id)s::bigint[], %(msisdn)s::bigint[],
-        %(amount_minor)s::bigint[], %(currency)s::text[], %(merchant)s::text[],
-        %(description)s::text[], %(language)s::text[], %(reference)s::text[],
-        %(correlator)s::text[], %(product_id)s::text[], %(route)s::text[], %(address)s::text[],
-        %(address_no)s::bigint[], %(billing)s::text[], %(debit_start_s)s::integer[],
-        %(sink)s::text[], %(document)s::text[], %(expires_at)s::timestamptz[],
-        %(with_code)s::boolean[], %(two_step)s::boolean[], %(authorization_id)s::text[]) AS c
-"""
-
-_INSERT_WORK = """
+# All in one statement: what it names twice is sent once, and its answer is waited for once.
+_INSERT = """
     WITH new AS (
         SELECT * FROM unnest(
-            %(key)s::bigint[], %(charge_id)s::bigint[], %(partner_id)s::bigint[],
-            %(amount_minor)s::bigint[], %(currency)s::text[], %(major_number)s::text[],
-            %(asked_code)s::text[], %(billing)s::text[], %(debit_start_s)s::integer[],
-            %(expires_at)s::timestamptz[], %(free_at)s::timestamptz[], %(pin)s::text[])
-            AS n(key, charge_id, partner_id, amount_minor, currency, major_number, code, billing,
-                 debit_start_s, expires_at, free_at, pin)
+            %(charge_id)s::bigint[], %(partner_id)s::bigint[], %(msisdn)s::bigint[],
+            %(amount_minor)s::bigint[], %(currency)s::text[], %(merchant)s::text[],
+            %(description)s::text[], %(language)s::text[], %(reference)s::text[],
+            %(correlator)s::text[], %(product_id)s::text[], %(route)s::text[], %(address)s::text[],
+            %(address_no)s::bigint[], %(billing)s::text[], %(debit_start_s)s::integer[],
+            %(sink)s::text[], %(document)s::text[], %(expires_at)s::timestamptz[],
+            %(with_code)s::boolean[], %(two_step)s::boolean[], %(authorization_id)s::text[],
+            %(key)s::bigint[], %(major_number)s::text[], %(asked_code)s::text[],
+            %(free_at)s::timestamptz[], %(pin)s::text[])
+            AS n(charge_id, partner_id, msisdn, amount_minor, currency, merchant, description,
+                 language, reference, correlator, product_id, route, address, address_no, billing,
+                 debit_start_s, sink, document, expires_at, with_code, two_step, authorization_id,
+                 key, major_number, code, free_at, pin)
+    ), charges AS (
+        INSERT INTO charge (charge_id, partner_id, msisdn, amount_minor, currency, merchant,
+                            description, language, reference, correlator, product_id, route,
+                            address, address_no, billing, debit_start_s, sink, document,
+                            expires_at, with_code, two_step, authorization_id, created_at)
+        SELECT charge_id, partner_id, msisdn, amount_minor, currency, merchant, description,
+               language, reference, correlator, product_id, route, address, address_no, billing,
+               debit_start_s, sink, document, expires_at, with_code, two_step, authorization_id,
+               %(now)s
+          FROM new
     ), waiting AS (
         INSERT INTO awaiting (key, charge_id, partner_id, amount_minor, currency, major_number,
                               code, billing, debit_start_s, expires_at, by_pin)
@@ -147,11 +155,8 @@ def create(
     harmless, which is all that `repeat` says: what the first run made is found by its own id.
     Without a lease the prompt jobs are whoever's comes first.
     """
-    locks = integers(sorted({new.msisdn for new in batch}))
-    now: datetime = cur.execute(_LOCK_SUBSCRIBERS, [locks]).fetchone()[0]  # type: ignore[index]  # always one row
-    results: dict[int, CreateResult] = {}
-    fresh, taken = take_keys(cur, batch)
-    results |= taken
+    now, fresh, taken = _begin(cur, batch)
+    results: dict[int, CreateResult] = {**taken}
     held = _read_held(cur, fresh, now)
     waiting = Counter(key // ADDRESSES_MAX for key, use in held.items() if use.awaiting)
     results |= spared(cur, fresh, limits, waiting=waiting, now=now)
@@ -173,6 +178,18 @@ def create(
         prompt = _prompt(new, address, code) if lease_s > 0 else None
         results[new.charge_id] = Created(_charge(new, now), prompt)
     return [results[new.charge_id] for new in batch]
+
+
+def _begin(
+    cur: Cursor, batch: Sequence[NewCharge]
+) -> tuple[datetime, list[NewCharge], dict[int, Replayed | Conflict]]:
+    """When all subscribers were ours; the charges that have their keys; the others' results."""
+    wanted, values = wanted_keys(batch)
+    values["msisdn"] = integers(sorted({new.msisdn for new in batch}))
+    [(now, taken)] = cur.execute(_BEGIN, values).fetchall()
+    if taken == wanted:
+        return now, list(batch), {}  # all new, so no run of this batch came before either
+    return now, *whose_keys(cur, batch)
 
 
 def _read_held(cur: Cursor, fresh: Sequence[NewCharge], now: datetime) -> dict[int, _Held]:
@@ -243,8 +260,7 @@ def _insert(
         "expires_at": texts(str(_later(now, new.lifetime_s)) for new in charges),
         "free_at": texts(str(_later(now, new.lifetime_s + new.quarantine_s)) for new in charges),
     }
-    cur.execute(_INSERT_CHARGES, values)
-    cur.execute(_INSERT_WORK, values)
+    cur.execute(_INSERT, values)
     by_pin = [new.charge_id for new in charges if new.pin is not None]
     if by_pin:
         cur.execute(_TELL_PENDING, [by_pin])

@@ -27,7 +27,6 @@ __all__ = ["Answer", "Client", "ClientTls", "NoAnswer", "NoRoom", "NotSent"]
 Reactor: TypeAlias = Any
 
 _CLOSE_TIMEOUT_S = 2.0
-_WAITING = "waiting for a free connection"
 
 _T = TypeVar("_T")
 
@@ -69,13 +68,6 @@ class _Host:
     def wake_one(self) -> None:
         if self.waiting:
             self.waiting.popleft().callback(None)
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far the way to a connection has been gone."""
-
-    step: str = _WAITING
 
 
 class Client:
@@ -139,12 +131,15 @@ class Client:
         connection = self._free(host)
         left_s = timeout_s
         if connection is None:
-            progress = _Progress()
-            if wait_s is not None:
-                await self._within(wait_s, self._wait_for_room(host), progress)
             began = self._reactor.seconds()
-            acquiring = self._acquire(host, where, progress, connect_timeout_s)
-            connection = await self._within(timeout_s, acquiring, progress)
+            connection = await self._in_turn(host, timeout_s if wait_s is None else wait_s)
+            if wait_s is not None:
+                began = self._reactor.seconds()
+            if connection is None:
+                if self._closed:
+                    raise NotSent("the client is closed")
+                until = began + timeout_s
+                connection = await self._open(host, where, until, connect_timeout_s)
             left_s = max(0.0, timeout_s - (self._reactor.seconds() - began))
         try:
             if may_send is not None and not may_send():
@@ -185,33 +180,6 @@ class Client:
                 gone.addBoth(_stop, timer)
         await DeferredList(list(self._alive.values()))
 
-    async def _within(
-        self, timeout_s: float, work: Coroutine[Any, Any, _T], progress: _Progress
-    ) -> _T:
-        """What `work` on the way to a connection gives: whatever fails there, nothing was sent."""
-        try:
-            return await _bounded(self._reactor, timeout_s, work)
-        except (NotSent, CancelledError):
-            raise
-        except TimeoutError as exc:
-            failure = f"timeout {progress.step}"
-            raise (NoRoom if progress.step is _WAITING else NotSent)(failure) from exc
-        except Exception as exc:
-            raise NotSent(f"{progress.step}: {_said(exc)}") from exc
-
-    async def _acquire(
-        self, host: _Host, where: Url, progress: _Progress, connect_timeout_s: float
-    ) -> Connection:
-        while True:
-            if self._closed:
-                raise NotSent("the client is closed")
-            connection = self._free(host)
-            if connection is not None:
-                return connection
-            if host.opened < self._connections_max:
-                return await self._open(host, where, progress, connect_timeout_s)
-            await self._turn(host)
-
     def _free(self, host: _Host) -> Connection | None:
         """A connection that nobody uses, now taken."""
         while host.idle and not self._closed:
@@ -221,33 +189,46 @@ class Client:
             connection.abort()
         return None
 
-    async def _wait_for_room(self, host: _Host) -> None:
-        while not self._closed and not host.idle and host.opened >= self._connections_max:
-            await self._turn(host)
-
-    async def _turn(self, host: _Host) -> None:
-        if len(host.waiting) >= self._waiting_max:
-            raise NoRoom("too many requests wait for a connection")
-        turn: Deferred[None] = Deferred(host.waiting.remove)
-        host.waiting.append(turn)
-        await turn
+    async def _in_turn(self, host: _Host, seconds: float) -> Connection | None:
+        """Wait while all connections are taken; then the one that became free, or None: there is
+        room for a new one.
+        """
+        until = self._reactor.seconds() + seconds
+        while True:
+            connection = self._free(host)
+            if connection is not None or self._closed or host.opened < self._connections_max:
+                return connection
+            if len(host.waiting) >= self._waiting_max:
+                raise NoRoom("too many requests wait for a connection")
+            turn: Deferred[None] = Deferred(host.waiting.remove)
+            host.waiting.append(turn)
+            left_s = max(0.0, until - self._reactor.seconds())
+            timer = self._reactor.callLater(left_s, _end_turn, host, turn)
+            try:
+                await turn
+            finally:
+                _stop(None, timer)
 
     async def _open(
-        self, host: _Host, where: Url, progress: _Progress, connect_timeout_s: float
+        self, host: _Host, where: Url, until: float, connect_timeout_s: float
     ) -> Connection:
-        progress.step = "connecting"
+        """A new connection, now taken. Whatever fails here, nothing was sent."""
         host.connecting += 1
         connection = None
         try:
-            work = self._connect(host, where)
-            connection = await _bounded(self._reactor, connect_timeout_s, work)
+            seconds = min(connect_timeout_s, max(0.0, until - self._reactor.seconds()))
+            connection = await _bounded(self._reactor, seconds, self._connect(host, where))
             host.members.add(connection)
             if self._closed:
                 connection.abort()
                 raise NotSent("the client is closed")
             return connection
+        except (NotSent, CancelledError):
+            raise
         except TimeoutError as exc:
             raise NotSent("timeout connecting") from exc
+        except Exception as exc:
+            raise NotSent(f"connecting: {_said(exc)}") from exc
         finally:
             host.connecting -= 1
             if connection is None:
@@ -360,6 +341,11 @@ async def _bounded(reactor: Reactor, seconds: float, work: Coroutine[Any, Any, _
         raise
     finally:
         _stop(None, timer)
+
+
+def _end_turn(host: _Host, turn: Deferred[None]) -> None:
+    host.waiting.remove(turn)
+    turn.errback(NoRoom("timeout waiting for a free connection"))
 
 
 def _stop(result: Any, timer: Any) -> Any:

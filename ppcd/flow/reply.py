@@ -97,10 +97,13 @@ class Replies:
             confirming, self._stop, size_max=500, waiting_max=50_000
         )
 
-    async def receive(self, batch: Mos) -> list[bool]:
+    async def receive(
+        self, batch: Mos, early: Callable[[Sequence[int]], None] | None = None
+    ) -> list[bool]:
         """Settle a batch of answers; for each, whether it is recorded and may be acknowledged.
 
-        False: the store could not say so in time; the SMSC must send it again.
+        False: the store could not say so in time; the SMSC must send it again. `early` is called
+        when some still wait for a second look, with their positions: all others are recorded.
         """
         try:
             await self._ids.ensure(len(batch))
@@ -109,28 +112,21 @@ class Replies:
         except StoreError as exc:
             _not_acknowledged(len(batch), exc)
             return [False] * len(batch)
-        # What can't decide a charge is looked at while the clear ones are confirmed: its answers
-        # go out in the same write, and must not wait for two commits where one will do.
+        # What can't decide a charge is looked at while the clear ones are confirmed: it must not
+        # wait for two commits where one will do.
         recorded = [True] * len(batch)
         looking = Deferred.fromCoroutine(self._settle_others(read.others, recorded))
-        await self._settle_clear(read, recorded)
-        await looking
-        return recorded
-
-    async def _settle_clear(self, read: "_Read", recorded: list[bool]) -> None:
         settled = await self._settle(self._confirm, read.clear)
         if settled is None:
             for position in read.clear_at:
                 recorded[position] = False
-        elif None in settled:
-            rest = [
-                (position, NewReply(reply_id, key, msisdn_of(key), evidence))
-                for position, (reply_id, key, evidence), done in zip(
-                    read.clear_at, read.clear, settled, strict=True
-                )
-                if done is None
-            ]
+        else:
+            rest = _unsettled(read, settled)
+            if early is not None and (rest or not looking.called):
+                early(sorted(position for position, _ in (*rest, *read.others)))
             await self._settle_others(rest, recorded)
+        await looking
+        return recorded
 
     async def _settle_others(
         self, others: Sequence[tuple[int, NewReply]], recorded: list[bool]
@@ -285,6 +281,18 @@ class _Read:
     clear: ClearReplies
     clear_at: list[int]
     others: list[tuple[int, NewReply]]
+
+
+def _unsettled(read: _Read, settled: Sequence[Settled | None]) -> Sequence[tuple[int, NewReply]]:
+    """The clear ones that have not decided anything after all, with their positions."""
+    if None not in settled:
+        return ()
+    at = [number for number, done in enumerate(settled) if done is None]
+    positions, clear = read.clear_at, read.clear
+    return [
+        (positions[n], NewReply(reply_id, key, msisdn_of(key), evidence))
+        for n, (reply_id, key, evidence) in zip(at, map(clear.__getitem__, at), strict=True)
+    ]
 
 
 def _verdicts(understood: Iterable[_Understood]) -> Counter[str]:

@@ -147,7 +147,9 @@ class Metrics:
             Label("effect", sets.REPLY_EFFECTS),
         )
         self.reply_ack_seconds = self._histogram(
-            "reply_ack_seconds", FAST, "From deliver_sm read to deliver_sm_resp written."
+            "reply_ack_seconds",
+            FAST,
+            "From deliver_sm read to the last deliver_sm_resp of that read written.",
         )
         self.replies_unacknowledged = self._gauge(
             "replies_unacknowledged", "deliver_sm read and not yet answered."

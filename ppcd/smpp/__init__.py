@@ -26,6 +26,7 @@ from ppcd.smpp.fields import Destination as Destination
 from ppcd.smpp.fields import DistributionList as DistributionList
 from ppcd.smpp.fields import Unsuccessful as Unsuccessful
 from ppcd.smpp.forms import SubmitForm as SubmitForm
+from ppcd.smpp.inbox import Inbox as Inbox
 from ppcd.smpp.join import Incomplete as Incomplete
 from ppcd.smpp.join import Joiner as Joiner
 from ppcd.smpp.join import Whole as Whole
@@ -98,7 +99,6 @@ from ppcd.smpp.events import Oddity as Oddity
 from ppcd.smpp.group import LinkGroup as LinkGroup
 from ppcd.smpp.link import Counts as Counts
 from ppcd.smpp.link import Inbound as Inbound
-from ppcd.smpp.link import Inbox as Inbox
 from ppcd.smpp.link import Link as Link
 from ppcd.smpp.listener import Handler as Handler
 from ppcd.smpp.listener import Listener as Listener

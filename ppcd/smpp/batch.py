@@ -6,6 +6,7 @@ one piece. Knows no session.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -45,20 +46,27 @@ class Batch:
             self._pdus = pdus
         return self._pdus
 
-    def answers(self, statuses: Sequence[int]) -> bytes:
-        """The octets that answer all of them, each with its status."""
-        assert len(statuses) == self.count, "one status a PDU"
+    def answers(self, statuses: Sequence[int], at: Sequence[int] | None = None) -> bytes:
+        """The octets that answer all of them, or those at these ascending positions.
+
+        Each has its status.
+        """
+        at = range(self.count) if at is None else at
+        assert len(statuses) == len(at), "one status a PDU"
         pieces: list[bytes] = []
-        at = 0
+        start = low = 0
         for run in self.runs:
-            if isinstance(run, Pdu):
+            end = start + (1 if isinstance(run, Pdu) else len(run))
+            high = bisect_left(at, end, low)
+            if isinstance(run, Pdu) and high > low:
                 command = run.command | RESPONSE_BIT
-                header = pack_header(_ANSWER_SIZE, command, statuses[at], run.sequence)
+                header = pack_header(_ANSWER_SIZE, command, statuses[low], run.sequence)
                 pieces.append(header + b"\0")
-                at += 1
-            else:
-                pieces.append(run.answers(statuses[at : at + len(run)]))
-                at += len(run)
+            elif isinstance(run, DeliverRows) and high - low == end - start:
+                pieces.append(run.answers(statuses[low:high]))
+            elif isinstance(run, DeliverRows):
+                pieces.append(run.answers(statuses[low:high], [n - start for n in at[low:high]]))
+            start, low = end, high
         return b"".join(pieces)
 
     def __len__(self) -> int:

@@ -139,9 +139,15 @@ class DeliverRows:
             at += length
         return pdus
 
-    def answers(self, statuses: Sequence[int] | None = None) -> bytes:
-        """All deliver_sm_resp, in order, for one write; every one ESME_ROK without `statuses`."""
-        return _deliver_resps(b"".join(self.sequences), statuses)
+    def answers(
+        self, statuses: Sequence[int] | None = None, at: Sequence[int] | None = None
+    ) -> bytes:
+        """All deliver_sm_resp, in order, for one write; every one ESME_ROK without `statuses`.
+
+        With `at`, only those of the messages at these positions.
+        """
+        chosen = self.sequences if at is None else map(self.sequences.__getitem__, at)
+        return _deliver_resps(b"".join(chosen), statuses)
 
 
 def encode_deliver_resps(sequences: Sequence[int], statuses: Sequence[int] | None = None) -> bytes:

@@ -1,14 +1,14 @@
 """A link: messages out with their answers, batches in with ours, over binds that are kept up.
 
-Owns what an application sees of SMPP: `Link`, the `Inbox` it is handed, the four ends a submit can
-have, and `LinkGroup`. Refuses to know what a message says, to decide what is done about an unknown
-outcome, and to answer a message before the application did.
+Owns what an application sees of SMPP: `Link`, and the four ends a submit can have. Refuses to know
+what a message says, to decide what is done about an unknown outcome, and to answer a message before
+the application did.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, Protocol
@@ -21,7 +21,6 @@ from twisted.logger import Logger, LogLevel
 from ppcd.smpp.batch import Batch
 from ppcd.smpp.binding import Bind, LinkState
 from ppcd.smpp.command import Command
-from ppcd.smpp.decode import DeliverRows
 from ppcd.smpp.driver import Driver
 from ppcd.smpp.events import (
     Answered,
@@ -35,6 +34,7 @@ from ppcd.smpp.events import (
     Told,
     Unsent,
 )
+from ppcd.smpp.inbox import Inbox
 from ppcd.smpp.pdu import Pdu
 from ppcd.smpp.settings import BindKind, LinkSettings
 from ppcd.smpp.status import Status, status_name
@@ -57,53 +57,6 @@ _PROGRESS = [
     LinkState.UNBINDING,
     LinkState.BOUND,
 ]
-
-
-class Inbox:
-    """One read's deliver_sm and data_sm, to be answered together, now or later.
-
-    After the link was lost answering does nothing: the SMSC will bring them again.
-    """
-
-    __slots__ = ("_answered", "_batch", "_driver", "_link", "read_at")
-
-    def __init__(self, link: Link, driver: Driver, batch: Batch, read_at: float) -> None:
-        self._link = link
-        self._driver = driver
-        self._batch = batch
-        self._answered = False
-        #: When the octets were read, in the link's clock.
-        self.read_at = read_at
-
-    @property
-    def pdus(self) -> list[Pdu]:
-        """In wire order."""
-        return self._batch.pdus
-
-    @property
-    def runs(self) -> Sequence[Pdu | DeliverRows]:
-        """The same without a PDU object for each deliver_sm: for floods."""
-        return self._batch.runs
-
-    def __len__(self) -> int:
-        return self._batch.count
-
-    def answer(self, statuses: Sequence[int]) -> None:
-        """One status for each PDU, all written at once. A second call does nothing."""
-        if self._answered:
-            return
-        self._answered = True
-        driver = self._driver
-        driver.handle(driver.session.answer(self._batch, statuses, driver.now()))
-
-    def not_now(self) -> None:
-        """None of them can be taken: say so as the link is set, or drop it so that all return."""
-        status = self._link.settings.not_now_status
-        if status is not None:
-            self.answer([status] * self._batch.count)
-        elif not self._answered:
-            self._answered = True
-            self._link.drop()
 
 
 class Inbound(Protocol):
@@ -338,7 +291,13 @@ class Link:
     def _received(self, bind: Bind, batch: Batch, read_at: float) -> None:
         assert bind.driver is not None
         self.counts.received += batch.count
-        inbox = Inbox(self, bind.driver, batch, read_at)
+        inbox = Inbox(
+            bind.driver,
+            batch,
+            read_at=read_at,
+            not_now_status=self.settings.not_now_status,
+            drop=self.drop,
+        )
         try:
             self._inbound.received(self, inbox)
         except Exception:

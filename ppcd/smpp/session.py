@@ -261,12 +261,12 @@ class Session:
         assert pdu.command in UNANSWERED
         self._out.data([encode(pdu, sequence=self.outbox.sequence())])
 
-    def answer(self, batch: Batch, statuses: Sequence[int], now: float) -> list[Event]:
-        """Answer deliver_sm and data_sm, all of a batch at once."""
+    def answer(self, answers: bytes, count: int, now: float) -> list[Event]:
+        """Answer so many deliver_sm and data_sm at once; the octets are `Batch.answers`."""
         if self.state is State.CLOSED:
             return []
-        self._out.urgent(batch.answers(statuses))
-        self.owed.unanswered -= batch.count
+        self._out.urgent(answers)
+        self.owed.unanswered -= count
         return self._settle(now)
 
     def answer_with(self, answer: Pdu, now: float) -> list[Event]:

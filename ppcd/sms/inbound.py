@@ -1,9 +1,10 @@
 """What the SMSC delivers: answers and receipts, decoded, handed on in batches, then acknowledged.
 
-Owns that a batch is answered with one write after its commits, and that what could not be recorded
-is asked for again. Refuses to read words.
+Owns that nothing is answered before its commit, that a batch takes a write or two, and that what
+could not be recorded is asked for again. Refuses to read words.
 """
 
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -50,7 +51,7 @@ GATHERED_MAX: Final = 500
 class Answers(Protocol):
     """Who settles answers: flow's `Replies`."""
 
-    async def receive(self, batch: Mos) -> list[bool]: ...
+    async def receive(self, batch: Mos, early: Callable[[Sequence[int]], None]) -> list[bool]: ...
 
 
 class LinksInbound:
@@ -143,12 +144,17 @@ class LinksInbound:
         for link, batch in gathered:
             self._ears[link.name].hear(batch.runs, start, heard)
             start += len(batch)
+
+        def early(waiting: Sequence[int]) -> None:
+            late = [heard.answers_at[n] for n in waiting]
+            _answer_but(gathered, sorted(late + heard.receipts_at))
+
         if len(heard.answers) == count:
-            return await self._replies.receive(heard.answers)
+            return await self._replies.receive(heard.answers, early)
         recorded = [True] * count
         recording = Deferred.fromCoroutine(self._record_receipts(heard.receipts))
         if heard.answers:
-            settled = await self._replies.receive(heard.answers)
+            settled = await self._replies.receive(heard.answers, early)
             for position, ok in zip(heard.answers_at, settled, strict=True):
                 recorded[position] = ok
         if not await recording:
@@ -179,6 +185,16 @@ def _answer(link: Link, batch: Inbox, recorded: Sequence[bool]) -> None:
         batch.not_now()
     else:
         batch.answer([Status.ESME_ROK if ok else not_now for ok in recorded])
+
+
+def _answer_but(gathered: Sequence[tuple[Link, Inbox]], late: Sequence[int]) -> None:
+    """Acknowledge all but those at these positions: nearly all, and they must not wait for few."""
+    start = low = 0
+    for _, batch in gathered:
+        end = start + len(batch)
+        high = bisect_left(late, end, low)
+        batch.answer_but([at - start for at in late[low:high]])
+        start, low = end, high
 
 
 class _Heard:

@@ -1,5 +1,6 @@
 """The reply step: nothing is acknowledged before its commit, nothing vague confirms."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -119,6 +120,29 @@ def test_three_copies_in_one_batch_decide_once_and_are_all_recorded(world: World
     assert world.hear(*[world.an_mo(charge)] * 3) == [True] * 3
     assert sorted(effects(world)) == ["confirmed", "late", "late"]
     assert len(world.offers.debited) == 1
+
+
+def test_what_a_second_look_is_for_keeps_nobody_waiting(troubled: tuple[World, Trouble]) -> None:
+    world, runner = troubled
+    charges = [world.a_charge() for _ in range(3)]
+    known: list[list[int]] = []
+    heard = [world.an_mo(charges[0]), world.an_mo(charges[1], "??"), world.an_mo(charges[2])]
+
+    def told(positions: Sequence[int]) -> None:
+        known.append(list(positions))
+        assert sorted(effects(world)) == ["confirmed", "confirmed"]
+
+    runner.second = [OutcomeUnknown("lost")]
+    hearing = Deferred.fromCoroutine(world.replies.receive(mos(*heard), told))
+    assert known == [[1]], "the other two are recorded"
+    world.clock.advance(0.05)
+    assert now(hearing) == [True] * 3
+    # What came twice is looked at again, too.
+    again = mos(world.an_mo(charges[0]), world.an_mo(world.a_charge()))
+    assert now(world.replies.receive(again, lambda at: known.append(list(at)))) == [True] * 2
+    assert known[1:] == [[0]]
+    assert now(world.replies.receive(mos(world.an_mo(world.a_charge())), told)) == [True]
+    assert len(known) == 2, "all at once is soon enough"
 
 
 def test_a_yes_and_a_no_in_one_batch_go_in_their_order(world: World) -> None:

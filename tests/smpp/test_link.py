@@ -12,6 +12,7 @@ from ppcd.smpp import (
     Accepted,
     BackoffSettings,
     Command,
+    Decoder,
     EncodeError,
     End,
     Link,
@@ -411,6 +412,51 @@ def test_nothing_is_answered_before_the_application_answers_and_then_once() -> N
     assert answers == [Refused(Status.ESME_RSYSERR)]
     assert scene.link.unanswered == 0
     scene.down()
+
+
+def test_some_of_a_batch_are_answered_before_the_others() -> None:
+    scene = Scene().up()
+    scene.app.keep = True
+    ours, theirs = scene.network.links[0]
+    single = build(Command.DATA_SM, sequence=3)
+    batch = [a_deliver(1), a_deliver(2), single, a_deliver(4), a_deliver(5)]
+    theirs.write(b"".join(map(encode, batch)))
+    scene.network.turn()
+    (box,) = scene.app.boxes
+    box.answer_but([0, 2])
+    assert _answered(ours.writes[-1]) == [(2, 0), (4, 0), (5, 0)]
+    assert scene.link.unanswered == 2
+    box.answer_but([])
+    busy = Status.ESME_RSYSERR
+    box.answer([0, busy, busy, busy, busy])
+    assert _answered(ours.writes[-1]) == [(1, 0), (3, busy)]
+    assert scene.link.unanswered == 0
+    scene.down()
+
+
+@pytest.mark.parametrize("late", [[], [0, 1]])
+def test_answering_all_or_none_early_answers_each_once(late: list[int]) -> None:
+    scene = Scene().up()
+    scene.app.keep = True
+    answers: list[object] = []
+    for number in (1, 2):
+        scene.smsc.peer.send(a_deliver(number)).addCallback(answers.append)
+    scene.network.turn()
+    (box,) = scene.app.boxes
+    box.answer_but(late)
+    scene.network.turn()
+    assert len(answers) == 2 - len(late)
+    box.answer([Status.ESME_ROK] * 2)
+    scene.network.turn()
+    assert len(answers) == 2
+    assert scene.link.counts.lost == 0
+    assert scene.link.unanswered == 0
+    scene.down()
+
+
+def _answered(octets: bytes) -> list[tuple[int, int]]:
+    """sequence_number and command_status of each."""
+    return [(pdu.sequence, pdu.status) for pdu in Decoder().feed(octets)]
 
 
 def test_answering_after_the_link_fell_does_nothing() -> None:

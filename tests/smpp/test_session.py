@@ -393,7 +393,8 @@ def test_a_batch_is_answered_in_one_piece_each_with_its_status() -> None:
     assert len(requested.batch) == 3
     assert requested.batch.pdus is requested.batch.pdus
     assert talk.session.owed.unanswered == 3
-    talk.session.answer(requested.batch, [0, Status.ESME_RSYSERR, 0], talk.now)
+    answers = requested.batch.answers([0, Status.ESME_RSYSERR, 0])
+    talk.session.answer(answers, 3, talk.now)
     octets = talk.session.data_to_send()
     assert len(octets) == 3 * 17
     assert octets[:17] == encode(build(Command.DELIVER_SM_RESP, sequence=1))
@@ -407,7 +408,7 @@ def test_answers_after_the_end_are_dropped() -> None:
     (requested,) = talk.hear(a_deliver(1))
     assert isinstance(requested, Requested)
     talk.session.end(End.LOST, talk.now)
-    assert talk.session.answer(requested.batch, [0], talk.now) == []
+    assert talk.session.answer(requested.batch.answers([0]), 1, talk.now) == []
     assert talk.session.answer_with(an_answer(a_deliver(1)), talk.now) == []
     assert talk.session.data_to_send() == b""
 
@@ -422,9 +423,9 @@ def test_a_full_house_stops_reading_until_half_is_answered() -> None:
         batches.append(requested.batch)
     assert not talk.session.owed.wants_reading
     talk.session.paused()
-    talk.session.answer(batches[0], [0], talk.now)
+    talk.session.answer(batches[0].answers([0]), 1, talk.now)
     assert not talk.session.owed.wants_reading
-    talk.session.answer(batches[1], [0], talk.now)
+    talk.session.answer(batches[1].answers([0]), 1, talk.now)
     assert talk.session.owed.wants_reading
 
 
@@ -442,7 +443,7 @@ def test_leaving_waits_for_what_is_open_then_unbinds() -> None:
     assert not talk.submit("c")
     assert kinds(talk.hear(an_answer(submit))) == [Answered]
     assert talk.said() == []
-    talk.session.answer(requested.batch, [0], talk.now)
+    talk.session.answer(requested.batch.answers([0]), 1, talk.now)
     answer, unbind = talk.said()
     assert (answer.command, unbind.command) == (Command.DELIVER_SM_RESP, Command.UNBIND)
     assert talk.hear(an_answer(unbind)) == [Ended(End.UNBOUND, [], [])]
@@ -500,7 +501,7 @@ def test_their_unbind_is_answered_after_what_is_open() -> None:
     assert kinds(events) == [PeerUnbinds, Requested]
     assert isinstance(events[1], Requested)
     assert talk.said() == []
-    talk.session.answer(events[1].batch, [0], talk.now)
+    talk.session.answer(events[1].batch.answers([0]), 1, talk.now)
     (answered, ended) = talk.hear(an_answer(submit))
     assert isinstance(answered, Answered)
     assert ended == Ended(End.UNBOUND_BY_PEER, [], [])

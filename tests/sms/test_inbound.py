@@ -1,6 +1,6 @@
 """What the SMSC delivers: sorted by type, decoded, and answered when it is recorded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,15 +43,21 @@ class Replies:
         self.sizes: list[int] = []
         self.refused: set[int] = set()
         self.waits: Deferred[None] | None = None
+        #: What is not known at once, and when it is.
+        self.late: list[int] = []
+        self.looks: Deferred[None] | None = None
         self.trouble: Exception | None = None
 
-    async def receive(self, batch: Mos) -> list[bool]:
+    async def receive(self, batch: Mos, early: Callable[[Sequence[int]], None]) -> list[bool]:
         if self.waits is not None:
             await self.waits
         if self.trouble is not None:
             raise self.trouble
         self.heard.extend(batch)
         self.sizes.append(len(batch))
+        if self.looks is not None:
+            early(self.late)
+            await self.looks
         return [number not in self.refused for number in range(len(batch))]
 
 
@@ -339,6 +345,20 @@ def test_small_reads_that_come_together_leave_together() -> None:
     network.turn()
     assert (last, replies.sizes) == ([0], [1, 3, GATHERED_MAX, 1])
     house.scene.down()
+
+
+def test_what_is_recorded_is_answered_before_what_is_looked_at_again(house: House) -> None:
+    house.replies.late = [1]
+    looking: Deferred[None] = Deferred()
+    house.replies.looks = looking
+    house.replies.refused = {1}
+    answers = house.deliver({}, a_receipt(), {}, {})
+    assert answers == [0, None, None, 0]
+    assert not house.inbound.drained().called
+    looking.callback(None)
+    house.scene.network.turn()
+    assert answers == [0, 0, Status.ESME_RSYSERR, 0]
+    assert house.inbound.drained().called
 
 
 def test_what_was_said_is_not_remembered_for_ever(house: House) -> None:

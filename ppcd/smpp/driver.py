@@ -95,7 +95,9 @@ class Driver(protocol.Protocol):
         self._backlog: list[bytes] = []  # what the transport has no room for
         self._backlog_octets = 0
         self._held = False  # the application asked not to be read to
+        self._resting = False  # the same, but for so short that the session is not told
         self._reading = True
+        self._flowing = True  # as the transport knows it
         self._timer: IDelayedCall | None = None
         self._timer_at = 0.0
         self._closing = False
@@ -166,6 +168,18 @@ class Driver(protocol.Protocol):
         self._held = False
         self.flush()
 
+    def rest(self) -> None:
+        """Stop reading until `wake`, for milliseconds: all timers go on, as silence still counts.
+
+        A peer that writes one message at a time is read from once in a while, not for each.
+        """
+        self._resting = True
+        self._regulate()
+
+    def wake(self) -> None:
+        self._resting = False
+        self._regulate()
+
     def write_raw(self, data: bytes) -> None:
         """Write bytes that no session knows of: for those who test the other side."""
         self._write([data])
@@ -204,11 +218,15 @@ class Driver(protocol.Protocol):
         if wanted and not self._reading:
             self._reading = True
             self.session.resumed(self._clock.seconds())
-            self.transport.resumeProducing()
         elif not wanted and self._reading:
             self._reading = False
             self.session.paused()
+        flowing = wanted and not self._resting
+        if flowing and not self._flowing:
+            self.transport.resumeProducing()
+        elif not flowing and self._flowing:
             self.transport.pauseProducing()
+        self._flowing = flowing
 
     def _arm(self) -> None:
         now = self._clock.seconds()

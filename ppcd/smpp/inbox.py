@@ -83,6 +83,14 @@ class Inbox:
         answers = self._batch.answers(statuses, at)
         driver.handle(driver.session.answer(answers, len(statuses), driver.now()))
 
+    def rest(self) -> None:
+        """Let the connection that brought them not be read from for milliseconds, until `wake`."""
+        self._driver.rest()
+
+    def wake(self) -> None:
+        """Read on."""
+        self._driver.wake()
+
     def not_now(self) -> None:
         """None of them can be taken: say so as the link is set, or drop it so that all return."""
         status = self._not_now

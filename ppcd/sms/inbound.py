@@ -43,7 +43,7 @@ PLAIN_OCTETS_MAX: Final = 64
 
 
 #: How far apart small batches leave, seconds; see `LinksInbound`.
-READS_GATHER_S: Final = 0.005
+READS_GATHER_S: Final = 0.01
 #: So many messages do not wait for more.
 GATHERED_MAX: Final = 500
 
@@ -70,7 +70,8 @@ class LinksInbound:
         """`gather_s` is how far apart batches leave that are not large; the first leaves at once.
 
         An SMSC that writes one message at a time fills a read with a few of them, and most of what
-        they cost is done for each batch. What waits here would only wait for the commit before it.
+        they cost is done for each read and each batch. So a link that has brought a few is not read
+        from until the next batch leaves; what waits would only wait for the commit before it.
         """
         self._ears = {link: _Ear(link, dialect) for link, dialect in dialects.items()}
         self._replies = replies
@@ -82,7 +83,9 @@ class LinksInbound:
         self._gathered: list[tuple[Link, Inbox]] = []
         self._gathered_count = 0
         self._leaves_at = 0.0
-        self._leaving: IDelayedCall | None = None
+        #: Whose links are not read from until the timer wakes them.
+        self._resting: list[Inbox] = []
+        self._timer: IDelayedCall | None = None
         self._unanswered = 0
         self._idle: list[Deferred[None]] = []
         metrics.replies_unacknowledged.child().follow(lambda: self._unanswered)
@@ -93,15 +96,29 @@ class LinksInbound:
         self._gathered.append((link, batch))
         self._gathered_count += len(batch)
         left_s = self._leaves_at - self._clock.seconds()
-        if left_s <= 0 or self._gathered_count >= GATHERED_MAX:
+        if self._gathered_count >= GATHERED_MAX or (self._timer is None and left_s <= 0):
             self._leave()
-        elif self._leaving is None:
-            self._leaving = self._clock.callLater(left_s, self._leave)
+            return
+        self._resting.append(batch)
+        batch.rest()
+        if self._timer is None:
+            self._timer = self._clock.callLater(left_s, self._wake)
+
+    def _wake(self) -> None:
+        """Read what has come meanwhile, in this turn of the reactor, and let all of it leave."""
+        resting, self._resting = self._resting, []
+        for batch in resting:
+            batch.wake()
+        self._timer = self._clock.callLater(0, self._read)
+
+    def _read(self) -> None:
+        self._timer = None
+        if self._resting:
+            self._timer = self._clock.callLater(self._gather_s, self._wake)
+        if self._gathered:
+            self._leave()
 
     def _leave(self) -> None:
-        if self._leaving is not None and self._leaving.active():
-            self._leaving.cancel()
-        self._leaving = None
         gathered, self._gathered = self._gathered, []
         self._gathered_count = 0
         self._leaves_at = self._clock.seconds() + self._gather_s

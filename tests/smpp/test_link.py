@@ -609,6 +609,30 @@ def test_a_link_paused_by_us_does_not_kill_itself() -> None:
     scene.down()
 
 
+def test_a_resting_link_keeps_its_time() -> None:
+    scene = Scene(enquire_link_s=30.0, enquire_link_timeout_s=10.0).up()
+    ours, _ = scene.network.links[0]
+    scene.smsc.peer.send(a_deliver(1))
+    scene.network.turn()
+    (box,) = scene.app.boxes
+    box.rest()
+    assert not ours.reading
+    box.wake()
+    assert ours.reading
+    scene.link.pause_reading()
+    box.rest()
+    box.wake()
+    assert not ours.reading, "whoever paused it has the last word"
+    scene.link.resume_reading()
+    box.rest()
+    scene.network.wait(41.0)
+    assert scene.link.counts.lost == 1, "silence proves as much as ever"
+    box.wake()
+    scene.network.wait(5.0)
+    assert scene.link.bound
+    scene.down()
+
+
 def test_a_paused_link_stops_as_quickly_as_any() -> None:
     scene = Scene().up()
     scene.link.pause_reading()

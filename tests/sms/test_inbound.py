@@ -328,22 +328,28 @@ def test_a_flood_of_all_kinds_keeps_its_order(house: House) -> None:
 
 
 def test_small_reads_that_come_together_leave_together() -> None:
-    house = House(gather_s=0.005)
+    house = House(gather_s=0.01)
     network, replies = house.scene.network, house.replies
+    connection, _ = network.links[0]
     house.replies.refused = {1}
     assert house.deliver({}) == [0], "the first waits for nobody"
     one, other = house.deliver({}, {}), house.deliver({})
     assert (one, other, replies.sizes) == ([None, None], [None], [1])
+    assert not connection.reading, "what brings a few is not read from for a while"
     assert not house.inbound.drained().called
-    network.advance(0.005)
+    network.advance(0.01)
     network.turn()
     assert (one, other, replies.sizes) == ([0, Status.ESME_RSYSERR], [0], [1, 3])
+    network.advance(0.01)
+    network.turn()
+    assert connection.reading
+    assert house.deliver({}) == [0]
     many = house.deliver(*[{}] * GATHERED_MAX)
     assert many.count(Status.ESME_ROK) == GATHERED_MAX - 1, "many wait for nobody either"
     last = house.deliver({})
-    network.advance(0.005)
+    network.advance(0.01)
     network.turn()
-    assert (last, replies.sizes) == ([0], [1, 3, GATHERED_MAX, 1])
+    assert (last, replies.sizes) == ([0], [1, 3, 1, GATHERED_MAX, 1])
     house.scene.down()
 
 

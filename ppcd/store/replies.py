@@ -4,11 +4,11 @@ Owns that a reply decides at most one charge, and that its evidence is written i
 Refuses to read text: verdict and number come from the domain.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate, chain
 from itertools import repeat as always
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ppcd.charge.consequence import Effect
 from ppcd.store.rows import (
@@ -19,11 +19,10 @@ from ppcd.store.rows import (
     WebhookKey,
 )
 from ppcd.store.session import single
-from ppcd.store.sql import END, Cursor, integers, octets, texts
+from ppcd.store.sql import END, Cursor, integers, octets_in_array, text_in_array
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """What a reply did, and the work that it made, already leased to this node."""
 
     effect: str
@@ -34,19 +33,25 @@ class Settled:
 
 
 # How each attribute of `Evidence` is handed over.
-_EVIDENCE: Mapping[str, Callable[[Iterable[Any]], str]] = {
-    **dict.fromkeys(("address", "link"), texts),
-    "raw": octets,
-    **dict.fromkeys(("data_coding", "esm_class"), integers),
-    **dict.fromkeys(("verdict", "number", "rule"), texts),
+_EVIDENCE: Mapping[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("address", "link"), text_in_array),
+    "raw": octets_in_array,
+    **dict.fromkeys(("data_coding", "esm_class"), str),
+    **dict.fromkeys(("verdict", "number", "rule"), text_in_array),
 }
 
 
+# Thousands of replies share one, and it is known by its identity.
+@lru_cache(maxsize=4096)
+def _written(evidence: Evidence) -> tuple[str, ...]:
+    return tuple(write(getattr(evidence, name)) for name, write in _EVIDENCE.items())
+
+
 def evidence_columns(evidence: Sequence[Evidence]) -> dict[str, str]:
-    """Its attributes as array literals."""
+    """Its attributes as array literals; there is at least one."""
+    columns = zip(*map(_written, evidence), strict=True)
     return {
-        name: literal([getattr(one, name) for one in evidence])
-        for name, literal in _EVIDENCE.items()
+        name: "{" + ",".join(column) + "}" for name, column in zip(_EVIDENCE, columns, strict=True)
     }
 
 

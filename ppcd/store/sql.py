@@ -71,22 +71,17 @@ def integers(values: Iterable[int | None]) -> str:
 
 def texts(values: Iterable[str | None]) -> str:
     """An array literal of texts."""
-    return "{" + ",".join(map(_text, values)) + "}"
-
-
-def octets(values: Iterable[bytes]) -> str:
-    """An array literal of bytea."""
-    return "{" + ",".join(map(_octets, values)) + "}"
+    return "{" + ",".join(map(text_in_array, values)) + "}"
 
 
 def unlike_texts(values: Iterable[str | None]) -> str:
     """As `texts`, of texts that don't come again: nothing is remembered of them."""
-    return "{" + ",".join(map(_text.__wrapped__, values)) + "}"
+    return "{" + ",".join(map(text_in_array.__wrapped__, values)) + "}"
 
 
 def unlike_octets(values: Iterable[bytes]) -> str:
-    """As `octets`, of octets that don't come again."""
-    return "{" + ",".join(map(_octets.__wrapped__, values)) + "}"
+    """An array literal of bytea that don't come again."""
+    return "{" + ",".join(map(octets_in_array, values)) + "}"
 
 
 def written(
@@ -98,12 +93,13 @@ def written(
 
 # The same few words come again and again.
 @lru_cache(maxsize=4096)
-def _text(value: str | None) -> str:
+def text_in_array(value: str | None) -> str:
+    """One text of an array literal."""
     if value is None:
         return "NULL"
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-@lru_cache(maxsize=4096)
-def _octets(value: bytes) -> str:
+def octets_in_array(value: bytes) -> str:
+    """One bytea of an array literal."""
     return '"\\\\x' + value.hex() + '"'

@@ -1,6 +1,7 @@
 """What a node tells those who watch it: figures refreshed on a timer, status, health.
 
-A scrape never touches the database; the figures are as old as `REFRESH_S`.
+A scrape never touches the database; the figures are as old as `REFRESH_S`, and older where counting
+takes long.
 """
 
 from dataclasses import asdict
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 log = Logger(namespace="ppcd.service")
 
 REFRESH_S: Final = 5.0
+#: Counting millions takes a second, and must not cost answers the processor.
+REFRESH_SHARE_MAX: Final = 0.02
 NOTICE_S: Final = 1.0
 LIMITS_S: Final = 2.0
 PUMPING_S: Final = 15.0
@@ -41,6 +44,7 @@ class Watch:
                 self._refresh,
                 clock=reactor,
                 pause_s=REFRESH_S,
+                share_max=REFRESH_SHARE_MAX,
                 metrics=metrics,
             ),
             Tick(

@@ -67,7 +67,8 @@ class Profile:
     prepare_threshold: int | None = 5
 
 
-ORDINARY: Final = Profile("ordinary")
+# Counting and sweeping take one processor at most: the others are for the answers.
+ORDINARY: Final = Profile("ordinary", MappingProxyType({"max_parallel_workers_per_gather": "0"}))
 # For statements over sorted arrays: a nested loop over the array whatever the statistics say, so
 # that rows are locked in the array's order. Another plan would lock in another order and deadlock.
 PINNED: Final = Profile(

@@ -42,9 +42,6 @@ _WORK = """
                        (SELECT min(charge_id) FROM prompt_job WHERE prompt_no = 0)) AS since
               FROM prompt_job
              UNION ALL
-            SELECT 'debit', count(*), min(confirmed_at) FILTER (WHERE doubt_since IS NULL)
-              FROM debit_job WHERE review_since IS NULL
-             UNION ALL
             SELECT 'refund', count(*), min(accepted_at) FILTER (WHERE doubt_since IS NULL)
               FROM refund_job WHERE review_since IS NULL
              UNION ALL
@@ -53,10 +50,18 @@ _WORK = """
            (SELECT business_now() AS now) t
 """
 
+# In one scan: when debits are held there may be millions.
+_DEBITS = """
+    SELECT count(*) FILTER (WHERE review_since IS NULL),
+           greatest(0, coalesce(extract(epoch FROM (SELECT business_now()) - min(confirmed_at)
+               FILTER (WHERE doubt_since IS NULL AND review_since IS NULL)), 0))::float8,
+           count(*) FILTER (WHERE doubt_since IS NOT NULL AND review_since IS NULL),
+           count(*) FILTER (WHERE review_since IS NOT NULL)
+      FROM debit_job
+"""
+
 _STUCK = """
     SELECT (SELECT count(*) FROM awaiting),
-           (SELECT count(*) FROM debit_job WHERE doubt_since IS NOT NULL AND review_since IS NULL),
-           (SELECT count(*) FROM debit_job WHERE review_since IS NOT NULL),
            (SELECT count(*) FROM refund_job WHERE doubt_since IS NOT NULL AND review_since IS NULL),
            (SELECT count(*) FROM refund_job WHERE review_since IS NOT NULL),
            (SELECT count(*) FROM webhook_job WHERE dead_since IS NOT NULL)
@@ -66,15 +71,18 @@ _STUCK = """
 def look(cur: Cursor) -> Figures:
     """Count. Costs a scan of the work tables: every few seconds is often enough."""
     found = {row[0]: Work(*row) for row in cur.execute(_WORK).fetchall()}
+    debits = cur.execute(_DEBITS).fetchone()
+    assert debits is not None
+    found["debit"] = Work("debit", *debits[:2])
     work = tuple(found[kind] for kind in ("prompt", "debit", "refund", "webhook"))
     row = cur.execute(_STUCK).fetchone()
     assert row is not None
-    awaiting, in_doubt, in_review, refunds_in_doubt, refunds_in_review, dead = row
+    awaiting, refunds_in_doubt, refunds_in_review, dead = row
     return Figures(
         work=work,
         awaiting=awaiting,
-        in_doubt=in_doubt,
-        in_review=in_review,
+        in_doubt=debits[2],
+        in_review=debits[3],
         refunds_in_doubt=refunds_in_doubt,
         refunds_in_review=refunds_in_review,
         dead_webhooks=dead,

@@ -5,6 +5,7 @@ is not asked faster than it answers.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -15,6 +16,9 @@ from ppcd.metrics import Metrics
 from ppcd.store.failures import Broken, StoreError, Violated
 
 log = Logger(namespace="ppcd.worker")
+
+#: A round that took long may have waited for something that is over.
+PAUSE_S_MAX: Final = 60.0
 
 
 def level_of(trouble: StoreError) -> LogLevel:
@@ -28,7 +32,11 @@ def level_of(trouble: StoreError) -> LogLevel:
 
 
 class Tick:
-    """Runs `work` every `pause_s` seconds until it is stopped."""
+    """Runs `work` every `pause_s` seconds until it is stopped.
+
+    With `share_max`, the pauses grow with the rounds, up to PAUSE_S_MAX, so that these take no more
+    than this share of the time: for what can wait, and takes longer the more there is.
+    """
 
     def __init__(
         self,
@@ -38,11 +46,13 @@ class Tick:
         clock: IReactorTime,
         pause_s: float,
         metrics: Metrics,
+        share_max: float = 1.0,
     ) -> None:
         self._what = what
         self._work = work
         self._clock = clock
         self._pause_s = pause_s
+        self._share_max = share_max
         self._metrics = metrics
         self._timer: IDelayedCall | None = None
         self._running: Deferred[None] | None = None
@@ -66,10 +76,14 @@ class Tick:
         return over
 
     async def _round(self) -> None:
+        began_at = self._clock.seconds()
+        pause_s = self._pause_s
         try:
             await self._work()
+            took_s = self._clock.seconds() - began_at
+            pause_s = max(pause_s, min(took_s * (1 / self._share_max - 1), PAUSE_S_MAX))
         except StoreError as exc:
             log.emit(level_of(exc), "cannot {what} now: {why}", what=self._what, why=str(exc))
         finally:
             if not self._stopped:
-                self._timer = self._clock.callLater(self._pause_s, self.start)
+                self._timer = self._clock.callLater(pause_s, self.start)

@@ -349,9 +349,10 @@ class Work:
             raise self.trouble
 
 
-def a_tick(work: Work) -> tuple[Tick, Clock]:
+def a_tick(work: Work, *, share_max: float = 1.0) -> tuple[Tick, Clock]:
     clock = Clock()
-    return Tick("sweep", work, clock=clock, pause_s=1, metrics=Metrics()), clock
+    tick = Tick("sweep", work, clock=clock, pause_s=1, metrics=Metrics(), share_max=share_max)
+    return tick, clock
 
 
 def test_a_tick_goes_round_until_it_is_stopped() -> None:
@@ -381,6 +382,31 @@ def test_a_tick_pauses_between_rounds_however_long_they_take() -> None:
     assert work.rounds == 1
     clock.advance(0.1)
     assert work.rounds == 2
+    tick.stop()
+
+
+def test_a_tick_may_be_held_to_a_share_of_the_time() -> None:
+    work = Work()
+    tick, clock = a_tick(work, share_max=0.1)
+    work.waits = waiting = Deferred[None]()
+    tick.start()
+    clock.advance(2)
+    work.waits = None
+    waiting.callback(None)
+    clock.advance(17.9)
+    assert work.rounds == 1
+    clock.advance(0.1)
+    assert work.rounds == 2, "two of twenty seconds"
+    clock.advance(1)
+    assert work.rounds == 3, "a quick one waits for the pause alone"
+    work.waits = waiting = Deferred[None]()
+    clock.advance(1)
+    clock.advance(100)
+    work.trouble = NotApplied("away")
+    waiting.callback(None)
+    clock.advance(1)
+    assert work.rounds == 5, "one in vain says nothing"
+    work.trouble = None
     tick.stop()
 
 

@@ -21,6 +21,9 @@ LIMITS: Final = Limits(
     body_size_max=1024, connections_max=100, connections_per_address_max=50, handler_s=10
 )
 NO_STORE: Final = (b"Cache-Control", b"no-store")
+#: Connections that may wait for the reactor to accept them; the kernel has a limit of its own. What
+#: finds no room is dropped and comes again after a second, so that a crowd took half a minute.
+BACKLOG: Final = 4096
 
 
 def operations_site(metrics: Metrics, health: Health, *, reactor: Any) -> Site:
@@ -49,7 +52,7 @@ def listen(reactor: Any, host_port: str, site: Site) -> Deferred[IListeningPort]
     host, _, port = host_port.rpartition(":")
     host = host.strip("[]")
     make = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
-    endpoint: Any = make(reactor, int(port), interface=host)
+    endpoint: Any = make(reactor, int(port), backlog=BACKLOG, interface=host)
     listening: Deferred[IListeningPort] = endpoint.listen(site)
     return listening
 

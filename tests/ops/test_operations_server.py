@@ -9,7 +9,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from ppcd.metrics import Metrics
 from ppcd.ops.health import Health
-from ppcd.ops.server import listen, operations_site
+from ppcd.ops.server import BACKLOG, listen, operations_site
 from tests.http.peers import Peer
 
 
@@ -58,7 +58,7 @@ async def test_it_listens_where_it_is_told():
     site = operations_site(Metrics(), Health(), reactor=reactor)
     await listen(reactor, "127.0.0.1:9464", site)
     await listen(reactor, "[::1]:9465", site)
-    assert [(server[0], server[3]) for server in reactor.tcpServers] == [
-        (9464, "127.0.0.1"),
-        (9465, "::1"),
+    assert [(server[0], *server[2:4]) for server in reactor.tcpServers] == [
+        (9464, BACKLOG, "127.0.0.1"),
+        (9465, BACKLOG, "::1"),
     ]

@@ -31,10 +31,7 @@ def phone() -> str:
 
 def paid(world: World, phone: str) -> str:
     """A payment of 25 UAH that has succeeded; its id."""
-    payment = world.node.prompted(phone, f"order-{phone}")
-    world.reply(phone, "ДА")
-    assert world.node.payment(payment, wait_s=20)["paymentStatus"] == "succeeded"
-    return payment
+    return world.paid(phone, f"order-{phone}")
 
 
 def ended(node: Node, payment: str, refund: str, *, seconds: float = 40) -> Any:

@@ -427,6 +427,13 @@ class World:
         assert answer.status < 300, answer
         return answer.json
 
+    def paid(self, msisdn: str, reference: str, **more: Any) -> str:
+        """A payment that has succeeded; its id."""
+        payment = self.node.prompted(msisdn, reference, **more)
+        self.reply(msisdn, "ДА")
+        assert self.node.payment(payment, wait_s=20)["paymentStatus"] == "succeeded"
+        return payment
+
     def smsc_journal(self) -> Iterator[dict[str, Any]]:
         yield from read_journal(self.directory / "smsc" / "smsc.jsonl")
 

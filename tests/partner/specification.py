@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ CHECKS = (
 )
 #: For the node that is tried: it would soon look at no secret any more.
 NODE = "wrong_secrets_per_min_max: 0"
+#: What is paid before, so that there is something to refund.
+MUCH = {"amount": 900}
 #: A run makes some of its requests from examples and from each rule of the specification, however
 #: few are asked for.
 EACH_MIN = 10
@@ -70,11 +73,18 @@ def served() -> dict[str, int]:
 
 
 def run(
-    origin: str, *, client: tuple[str, str], name: str, each: int, seed: int, sequences: bool = True
+    origin: str,
+    *,
+    client: tuple[str, str],
+    paid: Sequence[str],
+    name: str,
+    each: int,
+    seed: int,
+    sequences: bool = True,
 ) -> Run:
     """Try the specification `name` as served at `origin`, `each` cases an operation or more, for
-    the `client` of that name and key; without `sequences`, no requests that follow from answers,
-    which take longest.
+    the `client` of that name and key, which has the `paid` payments; without `sequences`, no
+    requests that follow from answers, which take longest.
     """
     authorization = f"Bearer {client[1]}"
     if name == "oauth.yaml":
@@ -95,7 +105,9 @@ def run(
             capture_output=True,
             text=True,
             cwd=directory,
-            env=os.environ | {"SCHEMATHESIS_HOOKS": "requests_that_fit", "PYTHONPATH": str(HERE)},
+            env=os.environ
+            | {"SCHEMATHESIS_HOOKS": "requests_that_fit", "PYTHONPATH": str(HERE)}
+            | {"PPCD_PAID": ",".join(paid)},
             check=False,
         )
         answers: Counter[tuple[str, int]] = Counter()

@@ -19,6 +19,11 @@ def cpu_s(pids: Iterable[int]) -> float:
     return sum(_threads_s(pid) + _ended_children_s(pid) for pid in pids)
 
 
+def main_thread_s(pid: int) -> float:
+    """Seconds of CPU of a process's first thread."""
+    return _thread_s(Path(f"/proc/{pid}/task/{pid}"))
+
+
 def children(pid: int) -> list[int]:
     """A process and all its descendants."""
     found = [pid]
@@ -75,13 +80,14 @@ def description() -> str:
 
 
 def _threads_s(pid: int) -> float:
-    total = 0
-    for task in _list(Path(f"/proc/{pid}/task")):
-        try:
-            total += int((task / "schedstat").read_text().split()[0])
-        except (OSError, ValueError, IndexError):
-            continue
-    return total / 1e9
+    return sum(map(_thread_s, _list(Path(f"/proc/{pid}/task"))))
+
+
+def _thread_s(task: Path) -> float:
+    try:
+        return int((task / "schedstat").read_text().split()[0]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _ended_children_s(pid: int) -> float:

@@ -236,18 +236,23 @@ class Node:
         billing: str = "http://127.0.0.1:9",
         log_level: str = "warn",
         section: str | None = None,
+        program: str = "ppcd.cli",
     ) -> None:
-        """`billing` is the address of one over HTTP; `section` describes another kind."""
+        """`billing` is the address of one over HTTP; `section` describes another kind.
+
+        `program` is the module that is run: `ppcd.cli`, or one that does the same and tells more.
+        """
+        self._program = program
         self.directory = database.directory
         self.name = name
         self.operations_port, self.partner_port = free_port(), free_port()
-        self._config = self.directory / f"{name}.yaml"
+        self.config = self.directory / f"{name}.yaml"
         self.socket = database.directory / f"{name}.sock"
         names = [f"link{n}" for n in range(links)]
         password = self.directory / "password"
         password.write_text("bench")
         password.chmod(0o600)
-        self._config.write_text(
+        self.config.write_text(
             _CONFIG.format(
                 name=name,
                 dsn=database.dsn.replace("\\", "\\\\").replace('"', '\\"'),
@@ -272,7 +277,7 @@ class Node:
         return self._process.pid
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "ppcd.cli", "run", "--config", str(self._config)]
+        command = [sys.executable, "-m", self._program, "run", "--config", str(self.config)]
         with (self.directory / f"{self.name}.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
 

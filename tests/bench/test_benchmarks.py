@@ -2,20 +2,30 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from array import array
 from pathlib import Path
 
 import pytest
-from benchmarks import http_load, load, machine, traffic
+from benchmarks import http_load, load, machine, sampled, traffic
 from benchmarks.debits import Billings
 from benchmarks.figures import figure, judged, missed, noise
 from benchmarks.node import Talker
-from benchmarks.outside import http_messages
+from benchmarks.outside import Outside, http_messages
 
 from ppcd.charge.reading import Reader, Verdict
-from ppcd.smpp import Decoder, decode_text, encode_deliver_resps, parse_receipt
+from ppcd.smpp import (
+    Command,
+    Decoder,
+    decode_text,
+    encode,
+    encode_deliver_resps,
+    parse_receipt,
+    submit_sm,
+)
+from ppcd.worker.queue import Queue
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,8 +99,6 @@ def test_with_receipts_there_is_one_beside_each_reply() -> None:
 
 
 def test_the_load_counts_answers_and_refusals_however_they_are_cut() -> None:
-    import socket
-
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(0)
@@ -104,6 +112,41 @@ def test_the_load_counts_answers_and_refusals_however_they_are_cut() -> None:
             bound.read(1.0, latencies)
         assert (bound.answered, bound.refused) == (50, {8})
         assert bound.times == array("d", [0.0] * 51)
+
+
+def test_each_phone_of_the_chain_answers_its_prompt_once() -> None:
+    outside = Outside()
+    try:
+        listening = ("127.0.0.1", outside.ports["smsc"])
+        with socket.create_connection(listening) as link:
+            texts = [
+                submit_sm(source_addr=b"717100", destination_addr=phone, short_message=b"?")
+                for phone in (b"380970000001", b"380970000001", b"380970000002")
+            ]
+            link.sendall(b"".join(encode(pdu, sequence=n) for n, pdu in enumerate(texts, 1)))
+            link.setblocking(False)
+            outside.serve(lambda: outside.prompts == 3)
+            answers = Decoder().feed(link.recv(65_536))
+        replies = [pdu for pdu in answers if pdu.command == Command.DELIVER_SM]
+        assert [pdu.source_addr for pdu in replies] == [b"380970000001", b"380970000002"]
+        assert len(answers) == 5
+    finally:
+        outside.close()
+
+
+def test_the_sampler_says_which_stage_a_node_is_at(tmp_path: Path) -> None:
+    seen: list[str] = []
+    queue: Queue[str] = Queue(
+        size_max=1, lane=lambda job: seen.append(sampled.stage_of(sys._getframe()))
+    )
+    queue.put("job")
+    assert seen == ["job queues"]
+    assert sampled.stage_of(sys._getframe()) == "reactor and the rest"
+    configs = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    for config in configs:
+        counts = {"create": 3, "prompt": 1, sampled.IDLE: 6}
+        sampled.counts_of(config).write_text(json.dumps(counts))
+    assert sampled.shares(configs) == {"create": 0.75, "prompt": 0.25}
 
 
 def test_http_messages_are_taken_whole_or_not_at_all() -> None:

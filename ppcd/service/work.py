@@ -26,9 +26,12 @@ from ppcd.worker.ticks import Tick
 
 #: Jobs of a kind at once, and queued in memory: what is more stays in the database.
 PROMPTS_RUNNING_MAX: Final = 500
-WEBHOOKS_RUNNING_MAX: Final = 1000
+WEBHOOKS_RUNNING_MAX: Final = 2000
 #: Of one partner: many have to hang before there is no room for the others.
 WEBHOOKS_PER_PARTNER_MAX: Final = 32
+#: So many more of one that answers quickly: two commits and the way there and back take a tenth of
+#: a second when many are told.
+WEBHOOKS_PER_PARTNER_EARNED: Final = 224
 QUEUE_MAX: Final = 5000
 QUEUE_PER_PARTNER_MAX: Final = 500
 SWEEP_S: Final = 1.0
@@ -141,6 +144,7 @@ class Work:
             size_max=QUEUE_MAX,
             lane=lambda key: key.partner_id,
             lane_running_max=WEBHOOKS_PER_PARTNER_MAX,
+            lane_running_earned=WEBHOOKS_PER_PARTNER_EARNED,
             lane_size_max=QUEUE_PER_PARTNER_MAX,
         )
         self.webhooks = Jobs(

@@ -15,7 +15,7 @@ from ppcd.webhook.signature import signature
 
 #: More than these don't wait for a host's connections: they are put off. Of one partner fewer are
 #: run at once, so this is for hosts that several partners share.
-_WAITING_PER_HOST_MAX: Final = 64
+WAITING_PER_HOST_MAX: Final = 300
 _CONNECT_TIMEOUT_S: Final = 5.0
 _ANSWER_SIZE_MAX: Final = 65_536
 #: A partner can't put an event off for longer than the longest pause we make ourselves.
@@ -43,7 +43,7 @@ class Sender:
         ca_file = None if settings.ca_file is None else Path(settings.ca_file)
         shared: dict[str, Any] = {
             "connections_per_host_max": settings.connections_per_host_max,
-            "waiting_per_host_max": _WAITING_PER_HOST_MAX,
+            "waiting_per_host_max": WAITING_PER_HOST_MAX,
             "tls": ClientTls(ca_file=ca_file),
             "resolve": resolve,
         }

@@ -24,6 +24,8 @@ log = Logger(namespace="ppcd.worker")
 
 #: Jobs are given back at most so often, together.
 RETURN_S: Final = 0.1
+#: A job of less than this was quick: whoever it is for may have more at once.
+QUICK_S: Final = 1.0
 
 
 class Step(Protocol[J]):
@@ -224,6 +226,7 @@ class Jobs(Generic[J]):
         return min(self._queue_max, self._pace.ahead_max)
 
     async def _run(self, job: J) -> None:
+        begun_at = self._clock.seconds()
         try:
             if self._held(job):
                 if self._hold is not None:
@@ -235,7 +238,7 @@ class Jobs(Generic[J]):
             log.warn("a {kind} job is left for later: {why}", kind=self.kind, why=str(exc))
         finally:
             self._running -= 1
-            self._queue.done(job)
+            self._queue.done(job, quick=self._clock.seconds() - begun_at < QUICK_S)
             self._taken.discard(self._key(job))
             self._next()
 

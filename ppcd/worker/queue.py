@@ -20,12 +20,20 @@ class Queue(Generic[J]):
         size_max: int,
         lane: Callable[[J], Hashable] = lambda job: None,
         lane_running_max: int | None = None,
+        lane_running_earned: int = 0,
         lane_size_max: int | None = None,
     ) -> None:
-        """Without `lane` all jobs are in one, which has the whole room."""
+        """Without `lane` all jobs are in one, which has the whole room.
+
+        A lane's share grows by one with each quick job, up to `lane_running_earned` more than
+        `lane_running_max`; with the first slow one it is back where it began.
+        """
         self._size_max = size_max
         self._lane = lane
         self._lane_running_max = lane_running_max
+        self._lane_running_earned = lane_running_earned
+        #: By how much the shares of quick lanes have grown.
+        self._earned: dict[Hashable, int] = {}
         self._lane_size_max = size_max if lane_size_max is None else lane_size_max
         self._waiting: dict[Hashable, deque[J]] = {}
         #: Lanes with a job that may be begun, in the order of their turns.
@@ -62,9 +70,13 @@ class Queue(Generic[J]):
 
     def take(self) -> J | None:
         """The next job, now running; None when no lane may begin one."""
-        if not self._turns:
-            return None
-        lane = self._turns.popleft()
+        while self._turns:
+            lane = self._turns.popleft()
+            if self._may_run(lane):  # its share may have shrunk since
+                return self._take_of(lane)
+        return None
+
+    def _take_of(self, lane: Hashable) -> J:
         jobs = self._waiting[lane]
         job = jobs.popleft()
         self._size -= 1
@@ -75,15 +87,23 @@ class Queue(Generic[J]):
             self._turns.append(lane)
         return job
 
-    def done(self, job: J) -> None:
+    def done(self, job: J, *, quick: bool = False) -> None:
         """A job that was taken runs no more."""
         lane = self._lane(job)
         was_full = not self._may_run(lane)
         self._running[lane] -= 1
         if not self._running[lane]:
             del self._running[lane]
-        if was_full and lane in self._waiting:
+        if self._lane_running_earned:
+            self._judge(lane, quick=quick)
+        if was_full and lane in self._waiting and self._may_run(lane):
             self._turns.append(lane)
+
+    def _judge(self, lane: Hashable, *, quick: bool) -> None:
+        if not quick:
+            self._earned.pop(lane, None)
+        elif (earned := self._earned.get(lane, 0)) < self._lane_running_earned:
+            self._earned[lane] = earned + 1
 
     def empty(self) -> list[J]:
         """Take out all that wait."""
@@ -95,4 +115,6 @@ class Queue(Generic[J]):
 
     def _may_run(self, lane: Hashable) -> bool:
         most = self._lane_running_max
-        return most is None or self._running.get(lane, 0) < most
+        if most is None:
+            return True
+        return self._running.get(lane, 0) < most + self._earned.get(lane, 0)

@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from ppcd.flow.ports import Delivered, Event, Gone, Notifier, NotTried, TryLater
-from ppcd.webhook.sender import Sender
+from ppcd.webhook.sender import WAITING_PER_HOST_MAX, Sender
 from ppcd.webhook.settings import WebhookSettings
 
 KEY = b"k" * 24
@@ -219,10 +219,10 @@ def test_a_partner_that_hangs_holds_four_connections_and_slows_nobody_else(world
     for peer in peers:
         peer.makeConnection(_Transport())
     world.reactor.advance(1)
-    results += [world.deliver() for _ in range(76)]
+    results += [world.deliver() for _ in range(WAITING_PER_HOST_MAX + 12)]
     assert len(world.reactor.tcpClients) == 4
-    # Beyond a short queue they are put off at once instead of holding workers: no attempts.
-    assert sum(bool(result) for result in results) == 80 - 4 - 64
+    # Beyond a queue they are put off at once instead of holding workers: no attempts.
+    assert sum(bool(result) for result in results) == 12
     assert results[-1] == [NotTried("too many requests wait for a connection")]
     other = world.deliver(url="http://other.test/hook")
     world.accepts()
@@ -234,7 +234,8 @@ def test_a_partner_that_hangs_holds_four_connections_and_slows_nobody_else(world
         peer.connectionLost(Failure(ConnectionDone()))
     world.reactor.advance(1)
     # Who got no turn has not been tried; who got one now has as much time as the first had.
-    assert results[8:68] == [[NotTried("timeout waiting for a free connection")]] * 60
+    late = [NotTried("timeout waiting for a free connection")]
+    assert results[8 : 4 + WAITING_PER_HOST_MAX] == [late] * (WAITING_PER_HOST_MAX - 4)
     assert results[4:8] == [[]] * 4
     world.reactor.advance(9)
     assert all(results)

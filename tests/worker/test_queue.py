@@ -6,12 +6,15 @@ from hypothesis import strategies as st
 from ppcd.worker.queue import Queue
 
 
-def a_queue(*, size_max: int = 100, running: int | None = 2, lane_size: int = 50) -> Queue[str]:
+def a_queue(
+    *, size_max: int = 100, running: int | None = 2, earned: int = 0, lane_size: int = 50
+) -> Queue[str]:
     """Jobs such as `a1`: the letter is the lane."""
     return Queue(
         size_max=size_max,
         lane=lambda job: job[0],
         lane_running_max=running,
+        lane_running_earned=earned,
         lane_size_max=lane_size,
     )
 
@@ -50,6 +53,45 @@ def test_a_lanes_room_is_its_own() -> None:
     assert queue.room == 0
     assert sorted(queue.empty()) == ["a0", "a1", "a2", "a3", "b0", "b1"]
     assert (len(queue), queue.take(), queue.crowded()) == (0, None, [])
+
+
+def test_a_quick_lane_earns_a_larger_share_and_loses_it_with_the_first_slow_job() -> None:
+    queue = a_queue(earned=2)
+    for number in range(20):
+        queue.put(f"a{number}")
+    assert taken(queue) == ["a0", "a1"]
+    queue.done("a0", quick=True)
+    assert taken(queue) == ["a2", "a3"]
+    for job in ("a1", "a2", "a3"):
+        queue.done(job, quick=True)
+    assert taken(queue) == ["a4", "a5", "a6", "a7"], "two more than it began with, and no more"
+    queue.done("a4")
+    queue.done("a5", quick=True)
+    assert taken(queue) == ["a8"], "back at two, of which one is earned anew"
+    queue.done("a6")
+    assert taken(queue) == []
+    queue.done("a7")
+    assert taken(queue) == ["a9"]
+    for job in ("a8", "a9"):
+        queue.done(job)
+    queue.put("b0")
+    assert taken(queue) == ["a10", "b0", "a11"]
+
+
+def test_a_lane_whose_share_shrinks_before_its_turn_waits() -> None:
+    queue = a_queue(running=1, earned=2)
+    for number in range(8):
+        queue.put(f"a{number}")
+    assert queue.take() == "a0"
+    queue.done("a0", quick=True)
+    assert taken(queue) == ["a1", "a2"]
+    queue.done("a1", quick=True)
+    assert taken(queue) == ["a3", "a4"]
+    queue.done("a2", quick=True)
+    queue.done("a3")
+    assert taken(queue) == [], "one runs, and that is all that it may have"
+    queue.done("a4")
+    assert taken(queue) == ["a5"]
 
 
 @given(st.lists(st.sampled_from("abcd+-")))

@@ -59,8 +59,12 @@ class Notifications:
         clock: IReactorTime,
         node: str,
         metrics: Metrics,
+        gather_s: float = 0.0,
     ) -> None:
-        """`delay_s` gives the pause after the n-th failed attempt, jitter included."""
+        """`delay_s` gives the pause after the n-th failed attempt, jitter included.
+
+        Attempts are committed every `gather_s`, before and after, when there are many.
+        """
         self._lanes = lanes
         self._notifier = notifier
         self._write_event = write_event
@@ -72,9 +76,14 @@ class Notifications:
             lanes,
             partial(notifications.begin, node=node, lease_s=RUN_LEASE_S),
             size_max=500,
+            gather_s=gather_s,
         )
         self._record: Batcher[Delivery, None] = Batcher(
-            lanes, notifications.record, size_max=500, key=lambda d: (d.charge_id, d.sequence)
+            lanes,
+            notifications.record,
+            size_max=500,
+            key=lambda d: (d.charge_id, d.sequence),
+            gather_s=gather_s,
         )
 
     async def claim(self, limit: int, *, full: Collection[int] = ()) -> list[WebhookKey]:

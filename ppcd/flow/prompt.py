@@ -75,8 +75,12 @@ class Prompts:
         offers: Offers,
         metrics: Metrics,
         ids: Ids,
+        gather_s: float = 0.0,
     ) -> None:
-        """`texts` gives a partner's wording by the partner's name."""
+        """`texts` gives a partner's wording by the partner's name.
+
+        What is committed before and after a text leaves goes every `gather_s` when there is much.
+        """
         self._lanes = lanes
         self._carrier = carrier
         self._texts = texts
@@ -84,21 +88,27 @@ class Prompts:
         self._metrics = metrics
         self._ids = ids
         self._begin: Batcher[Writing, Go | None] = Batcher(
-            lanes, partial(prompts.begin, lease_s=RUN_LEASE_S), size_max=500, key=_charge_of
+            lanes,
+            partial(prompts.begin, lease_s=RUN_LEASE_S),
+            size_max=500,
+            key=_charge_of,
+            gather_s=gather_s,
         )
         self._finish: Batcher[Answered, Ended | None] = Batcher(
             lanes,
             partial(prompts.finish, failures=FAILURES, lease_s=LEASE_S),
             size_max=500,
             key=_charge_of,
+            gather_s=gather_s,
         )
         self._load: Batcher[PromptKey, PromptJob | None] = Batcher(
-            lanes, prompts.load, size_max=500
+            lanes, prompts.load, size_max=500, gather_s=gather_s
         )
         self._receipts: Batcher[NewReceipt, Ended | None] = Batcher(
             lanes,
             partial(prompts.record_receipts, failures=FAILURES, lease_s=LEASE_S),
             size_max=500,
+            gather_s=gather_s,
         )
 
     async def claim(self, limit: int) -> list[PromptJob]:

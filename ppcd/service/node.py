@@ -51,7 +51,7 @@ log = Logger(namespace="ppcd.service")
 
 #: Lanes that confirm replies, beside the configured ones: two more only work when replies crowd.
 CONFIRMING_LANES: Final = 3
-#: A debit takes so much longer at most, twice, for commits that cost many debits less.
+#: Prompts, debits and events take so much longer at most, twice, for commits that cost less each.
 GATHER_S: Final = 0.02
 #: How often a missing database is tried.
 STORE_RETRY_S: Final = 2.0
@@ -181,6 +181,7 @@ class Node:
             offers=offers,
             metrics=metrics,
             ids=ids,
+            gather_s=GATHER_S,
         )
 
     def _wire_money(self, settings: Settings, world: World, metrics: Metrics) -> None:
@@ -228,6 +229,7 @@ class Node:
             clock=world.reactor,
             node=settings.node.name,
             metrics=metrics,
+            gather_s=GATHER_S,
         )
         self.requests = Requests(
             lanes=self.lanes,

@@ -199,7 +199,7 @@ def _excess(laid_out: LaidOut, head_max: int, name: str | None = None) -> int:
 
 def units(text: str) -> int:
     """Length in units of UCS-2: characters beyond the first plane, emoji too, take two."""
-    return len(text) + sum(char > "\uffff" for char in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _shown(text: str) -> Iterator[str]:

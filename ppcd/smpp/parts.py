@@ -38,13 +38,19 @@ def _pieces(text: str, alphabet: Alphabet, by: By) -> list[str]:
     septets = None if alphabet.is_ucs2 else gsm_units(text)
     header = _HEADER_SIZES[by]
     if septets is not None:
-        sizes = [len(unit) for unit in septets]
         whole, part = _AIR_OCTETS * 8 // 7, (_AIR_OCTETS - header) * 8 // 7
+        total = len(b"".join(septets))
     else:
-        sizes = [4 if ord(char) > 0xFFFF else 2 for char in text]
         whole, part = _AIR_OCTETS, _AIR_OCTETS - header
-    if sum(sizes) <= whole:
+        total = len(text.encode("utf-16-be", "surrogatepass"))
+    if total <= whole:
         return [text]
+    if septets is not None:
+        sizes = [len(unit) for unit in septets]
+    elif total == 2 * len(text):  # most texts: nothing that takes two units
+        return [text[at : at + part // 2] for at in range(0, len(text), part // 2)]
+    else:
+        sizes = [4 if char > "\uffff" else 2 for char in text]
     pieces, begin, used = [], 0, 0
     for at, size in enumerate(sizes):
         if used + size > part:

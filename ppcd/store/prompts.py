@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ppcd.store.rows import Ended, PromptJob, PromptKey, webhook_key
-from ppcd.store.sql import END, Cursor, columns, lock_awaiting
+from ppcd.store.sql import END, Cursor, array, columns, lock_awaiting
 
 _JOB_COLUMNS = """
     j.charge_id, j.prompt_no, j.kind, j.code, j.key, j.attempts, c.msisdn, c.route, c.address,
@@ -256,7 +256,7 @@ def finish(
         for number, (status, message_id) in enumerate(a.segments)
     ]
     if segments:
-        cur.execute(_INSERT_ANSWERS, [list(column) for column in zip(*segments, strict=True)])
+        cur.execute(_INSERT_ANSWERS, [array(list(c)) for c in zip(*segments, strict=True)])
     finished = [a for a in batch if a.next is not Next.LATER]
     cur.execute(_DROP, columns(finished, ("charge_id", "prompt_no")))
     later = [a for a in batch if a.next is Next.LATER]
@@ -293,7 +293,7 @@ def _overtaken(cur: Cursor, batch: Sequence[Answered], failures: Sequence[str]) 
         return set()
     cur.execute(
         _FAILED_ALREADY,
-        [*(list(column) for column in zip(*accepted, strict=True)), list(failures)],
+        [*(array(list(column)) for column in zip(*accepted, strict=True)), list(failures)],
     )
     return {row[0] for row in cur.fetchall()}
 

@@ -5,7 +5,17 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ppcd.store.sql import columns, integers, octets, texts, unlike_octets, unlike_texts, written
+from ppcd.store.notifications import Told
+from ppcd.store.sql import (
+    array,
+    columns,
+    integers,
+    octets,
+    texts,
+    unlike_octets,
+    unlike_texts,
+    written,
+)
 from tests.builders import Store
 
 QUICK = settings(
@@ -51,10 +61,17 @@ def test_columns_keep_the_rows_order(store: Store) -> None:
     made = [store.a_new_charge() for _ in range(3)]
     found = columns(iter(made), ("charge_id", "reference"))
     assert found == {
-        "charge_id": [new.charge_id for new in made],
-        "reference": [new.reference for new in made],
+        "charge_id": integers(new.charge_id for new in made),
+        "reference": texts(new.reference for new in made),
     }
-    assert written(integers, made, ("charge_id",)) == {"charge_id": integers(found["charge_id"])}
+    assert written(integers, made, ("charge_id",)) == {"charge_id": found["charge_id"]}
+
+
+def test_arrays_of_numbers_and_texts_are_written_by_hand_and_no_others() -> None:
+    assert array([1, None, 3]) == "{1,NULL,3}"
+    assert array(["a", None]) == '{"a",NULL}'
+    for values in ([], [None], [True], [1.5, 2], [b"a"], [1, "a"], [Told.LATER]):
+        assert array(list(values)) == values
 
 
 def test_a_reply_of_nasty_octets_is_kept_as_it_came(store: Store) -> None:

@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 
 from ppcd.metrics import Metrics
 from ppcd.store.failures import NotApplied
-from ppcd.worker.jobs import Jobs
+from ppcd.worker.jobs import QUICK_S, Jobs
+from ppcd.worker.queue import Queue
 from ppcd.worker.ticks import Tick
 from tests.conftest import Criticals
 
@@ -508,3 +509,19 @@ def test_what_is_to_be_given_back_later_is_given_back_at_a_stop(
     assert scene.step.released == [1]
     scene.jobs.stop()
     assert scene.step.released == [1, 2]
+
+
+def test_a_job_that_took_its_time_earns_its_lane_nothing() -> None:
+    queue = Queue[int](size_max=10, lane_running_max=1, lane_running_earned=5)
+    scene = Scene(running_max=10, queue_max=10, queue=queue)
+    scene.jobs.offer(range(10))
+    assert scene.step.ran == [0]
+    scene.step.end(0)
+    assert scene.step.ran == [0, 1, 2]
+    scene.clock.advance(QUICK_S)
+    scene.step.end(1)
+    assert scene.step.ran == [0, 1, 2]
+    scene.step.end(2)
+    assert scene.step.ran == [0, 1, 2, 3]
+    scene.jobs.stop()
+    scene.step.end()

@@ -96,10 +96,19 @@ class Bench:
             bare.append(self._bare())
             creates.append(self._cell("creates", seconds=plan.seconds))
         rate = middle([cell.per_s for cell in creates]) / 2
-        half = [self._cell("creates", seconds=plan.seconds, rate=rate) for _ in range(plan.cells)]
+        half, disk = [], []
+        for _ in range(plan.cells):
+            with machine.Flushes(self._database.directory) as flushes:
+                half.append(self._cell("creates", seconds=plan.seconds, rate=rate))
+            disk.append(flushes.p99_ms())
+            print(
+                f"the disk meanwhile, a flush of 24 KiB: p99 {disk[-1]:.1f} ms, "
+                f"longest {max(flushes.took_ms):.0f} ms",
+                flush=True,
+            )
         reads = [self._cell("reads", seconds=plan.seconds / 2) for _ in range(plan.cells)]
         self._check()
-        return _figures(creates, bare, half, reads) + self._waits()
+        return _figures(creates, bare, half, disk, reads) + self._waits()
 
     def _cell(self, what: str, *, seconds: float, rate: float | None = None) -> Cell:
         cell = self._run(self._node.partner_port, [self._node.pid], what, seconds, rate)
@@ -191,7 +200,11 @@ class Bench:
 
 
 def _figures(
-    creates: list[Cell], bare: list[Cell], half: list[Cell], reads: list[Cell]
+    creates: list[Cell],
+    bare: list[Cell],
+    half: list[Cell],
+    disk: list[float],
+    reads: list[Cell],
 ) -> list[dict[str, Any]]:
     per_s = [cell.per_s for cell in creates]
     cpu = [cell.server_us for cell in creates]
@@ -238,6 +251,8 @@ def _figures(
             must=P99_MS_MUST,
             noise=noise(p99),
         ),
+        # What the same disk took for a bare flush at the same time.
+        figure("api_disk_p99_half_load", middle(disk), "ms", better="lower", noise=noise(disk)),
         figure("api_p50_half_load", middle([c.p50_ms for c in half]), "ms", better="lower"),
         figure("api_read_rate", middle([c.per_s for c in reads]), "reads/s", better="higher"),
         figure("api_read_cpu", middle([c.server_us for c in reads]), "µs/read", better="lower"),

@@ -7,6 +7,7 @@ children that ended are counted as their parent was told.
 import os
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -63,6 +64,46 @@ def flush_ms(directory: Path) -> float:
         os.close(handle)
         path.unlink()
     return statistics.median(times) * 1000
+
+
+class Flushes:
+    """While entered: a flush of 24 KiB every 50 ms beside what is measured, in a file of its own.
+
+    What a disk takes for this, no commit on it can do better: where its slowest take hundreds of
+    milliseconds, a tail says nothing about the program.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "flushes-probe"
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._flush, daemon=True)
+        #: Milliseconds, in the order of their happening.
+        self.took_ms: list[float] = []
+
+    def __enter__(self) -> "Flushes":
+        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT)
+        os.pwrite(self._handle, bytes(8 << 20), 0)
+        os.fsync(self._handle)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        os.close(self._handle)
+        self._path.unlink()
+
+    def _flush(self) -> None:
+        while not self._over.wait(0.05):
+            started = time.monotonic()
+            os.pwrite(self._handle, b"x" * 24576, len(self.took_ms) % 300 * 24576)
+            os.fdatasync(self._handle)
+            self.took_ms.append((time.monotonic() - started) * 1000)
+
+    def p99_ms(self) -> float:
+        """What one in a hundred took longer than."""
+        ordered = sorted(self.took_ms)
+        return ordered[int(len(ordered) * 0.99)]
 
 
 def description() -> str:

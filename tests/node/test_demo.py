@@ -158,7 +158,7 @@ def test_the_partners_page_leads_to_a_paid_charge_with_curl(demo: Demo) -> None:
     look, answer = commands[1].split("\n", 1)
     wait_for("the prompt", lambda: run(look)[0])
     run(answer)
-    [payment] = run(re.sub(r"payments/[0-9]+", f"payments/{made['paymentId']}", commands[2]))
+    [payment] = run(re.sub(r"PAYMENT_ID=[0-9]+", f"PAYMENT_ID={made['paymentId']}", commands[2]))
     assert payment["paymentStatus"] == "succeeded"
 
 

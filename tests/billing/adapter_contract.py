@@ -133,7 +133,11 @@ async def a_debit_to_give_back(world: World) -> None:
         assert isinstance(await refund(world, a_refund()), NotSent)
         assert world.asked("9001") == 0
         pytest.skip("not promised: to give money back")
-    assert isinstance(await debit(world, an_order()), Debited)
+    answer = await debit(world, an_order())
+    if world.adapter.abilities.idempotent and not isinstance(answer, Debited):
+        # A busy machine may be later than the short deadline of these tests.
+        answer = await debit(world, an_order())
+    assert isinstance(answer, Debited)
 
 
 async def debit(world: World, order: DebitOrder) -> DebitAnswer:

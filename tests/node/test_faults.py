@@ -161,7 +161,7 @@ class Crowd:
     def _until_asked(self, before: dict[str, Counter[str]]) -> None:
         """Whoever has lost a request behaves well from then on; at most for as long as it takes."""
         waiting = [c for c in self.cases if c.mode is not Mode.REFUSED]
-        until = time.monotonic() + 20
+        until = time.monotonic() + ENDS_S
         while waiting and time.monotonic() < until:
             asked = {s.name: self._asked(s) for s in self.systems}
             there = [c for c in waiting if (asked[c.system.name] - before[c.system.name])[_key(c)]]

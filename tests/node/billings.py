@@ -201,7 +201,7 @@ class Diameter:
             "service_context_id": "ppcd@operator.example",
             "peers": {"ocs": {"host": "127.0.0.1", "port": port}},
             "plaintext_ok": True,
-            "answer_timeout_s": 1,
+            "answer_timeout_s": 1.2,
             "reconnect_first_s": 0.1,
             "reconnect_max_s": 0.5,
             "reopen_watchdogs": 1,

@@ -53,7 +53,7 @@ MODES = {
 }
 
 #: Less than a slow answer takes.
-TIMEOUT_S = 0.3
+TIMEOUT_S = 0.7
 LETTERS = {number: code for code, number in NUMERIC.items()}
 #: A system keeps its books by session, and no two connections of one host: each test has its own.
 _NUMBERS = itertools.count()
@@ -132,7 +132,7 @@ class OcsWorld:
             ocs.end()
 
     async def zombies_rise(self) -> None:
-        await deferLater(self._reactor, 0.6)
+        await deferLater(self._reactor, 1.7)
 
     def asked(self, key: str) -> int:
         return len(self.entries("asked", key))

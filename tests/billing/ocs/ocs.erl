@@ -96,7 +96,7 @@ decide(error_after, K, P, U) -> {{answer, {5012, U}}, debit(K, P, U)};
 decide(other_money, K, P, U) -> {{answer, {2001, more(U)}}, debit(K, P, U)};
 decide(reset, K, P, U) -> {reset, debit(K, P, U)};
 decide(slow, K, P, U) -> Done = debit(K, P, U), {{slow, Done}, Done};
-decide(zombie, K, P, U) -> erlang:send_after(500, self(), {late, K, P, U}), {silence, none}.
+decide(zombie, K, P, U) -> erlang:send_after(1500, self(), {late, K, P, U}), {silence, none}.
 
 debit({Session, _, Action}, Phone, #{'CC-Money' := [Money]} = Units) ->
     #{'Unit-Value' := Value, 'Currency-Code' := [Currency]} = Money,
@@ -162,7 +162,7 @@ handle_request(#diameter_packet{header = Header, errors = [], msg = ['CCR' | Req
 told({answer, {Code, Units}}, Head, Place, _) ->
     {reply, ['CCA' | maps:merge(Head, result(Code, Units, Place))]};
 told({slow, Answer}, Head, Place, Peer) ->
-    timer:sleep(400),
+    timer:sleep(900),
     told({answer, Answer}, Head, Place, Peer);
 told({error, Code}, _, _, _) -> {protocol_error, Code};
 told(silence, _, _, _) -> discard;

@@ -46,10 +46,13 @@ def expire(cur: Cursor, *, limit: int, lease_s: float) -> list[Ended]:
 
 
 # Free holds are kept for a week more: while a row is there, its address counts as used lately.
+# Materialized: a plan that ran the subquery once for each row would skip what it has locked, and
+# forget more than the limit.
 _FREE = """
-    DELETE FROM hold WHERE key IN (
+    WITH old AS MATERIALIZED (
         SELECT key FROM hold WHERE free_at <= business_now() - interval '7 days'
          ORDER BY free_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    DELETE FROM hold USING old WHERE hold.key = old.key
 """
 
 

@@ -200,16 +200,15 @@ class Debits:
             return
         word, said = told(answer)
         self._metrics.debits.child(adapter.name, word).add()
-        result = Result(order.charge_id, order.attempt, word, Next.SUCCEEDED)
+        result = partial(Result, order.charge_id, order.attempt, word)
         if isinstance(answer, Debited):
-            result = result.then(Next.SUCCEEDED, reference=kept(answer.reference))
+            found = result(Next.SUCCEEDED, reference=kept(answer.reference))
         else:
-            detail = kept(said) or ""
-            result = result.then(Next.DENIED, reason=answer.reason.value, detail=detail)
+            found = result(Next.DENIED, reason=answer.reason.value, detail=kept(said) or "")
         ended = await keep(
             lambda: self._lanes.run(
                 late.settle_debit,
-                result,
+                found,
                 binding=adapter.abilities.stores_refusals,
                 node=self._node,
                 lease_s=LEASE_S,
@@ -221,7 +220,7 @@ class Debits:
         hand_on([ended], self._offers, self._metrics)
         # A refusal of one attempt contradicts no other.
         if ended is None and isinstance(answer, Debited):
-            await self._compare(result)
+            await self._compare(found)
 
     async def _attempt(self, job: DebitJob, adapter: Adapter) -> None:
         attempt = job.attempts + 1

@@ -5,6 +5,8 @@ own that nobody made. A refusal counts only where no other attempt can move the 
 know how answers are read.
 """
 
+from dataclasses import replace
+
 from ppcd.store import debits, refund_jobs
 from ppcd.store.debits import Next
 from ppcd.store.refund_jobs import RefundEnded
@@ -15,7 +17,8 @@ from ppcd.store.sql import Cursor
 # First, and apart: what is read beside the row must be as new as the row.
 _WAIT_DEBIT = "SELECT FROM debit_job WHERE charge_id = %s FOR UPDATE"
 
-#: The newest attempt; whether another than the answered one may have reached billing.
+#: The newest attempt; whether another than the answered one may have reached billing. An answer to
+#: a reserve says nothing of the capture after it.
 _DEBIT = """
     SELECT j.attempts, EXISTS (
            SELECT FROM debit_attempt a
@@ -23,7 +26,9 @@ _DEBIT = """
               AND NOT EXISTS (SELECT FROM debit_result r
                                WHERE r.charge_id = a.charge_id AND r.attempt = a.attempt
                                  AND r.result = 'not_sent'))
-      FROM debit_job j WHERE j.charge_id = %(charge_id)s AND j.act IN ('debit', 'capture')
+      FROM debit_job j JOIN debit_attempt answered USING (charge_id)
+     WHERE j.charge_id = %(charge_id)s AND j.act IN ('debit', 'capture')
+       AND answered.attempt = %(attempt)s AND answered.kind = j.act
 """
 _INSERT_DEBIT = """
     INSERT INTO debit_attempt (charge_id, attempt, kind, billing, node, intended_at)
@@ -47,13 +52,7 @@ def settle_debit(
         return None
     cur.execute(_INSERT_DEBIT, about)
     cur.execute(_TAKE_DEBIT, about)
-    told = debits.Result(
-        *(result.charge_id, row[0] + 1, result.result, result.next),
-        reason=result.reason,
-        reference=result.reference,
-        detail=result.detail,
-    )
-    [ended] = debits.record(cur, [told], lease_s=lease_s)
+    [ended] = debits.record(cur, [replace(result, attempt=row[0] + 1)], lease_s=lease_s)
     return ended
 
 
@@ -87,11 +86,5 @@ def settle_refund(
         return None
     cur.execute(_INSERT_REFUND, about)
     cur.execute(_TAKE_REFUND, about)
-    told = refund_jobs.Result(
-        *(result.charge_id, result.refund_id, row[0] + 1, result.result, result.next),
-        reason=result.reason,
-        reference=result.reference,
-        detail=result.detail,
-    )
-    [ended] = refund_jobs.record(cur, [told], lease_s=lease_s)
+    [ended] = refund_jobs.record(cur, [replace(result, attempt=row[0] + 1)], lease_s=lease_s)
     return ended

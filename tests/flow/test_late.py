@@ -12,8 +12,9 @@ from ppcd.store import history
 from ppcd.store.rows import ChargeRow
 from tests.billing.adapter_contract import Fault
 from tests.builders import Store
-from tests.flow.fakes import ABLE, IDEMPOTENT, QUERYABLE, UNABLE
+from tests.flow.fakes import ABLE, IDEMPOTENT, QUERYABLE, RESERVING, UNABLE
 from tests.flow.test_refund import a_paid_charge, accepted, given_back, seen
+from tests.flow.test_reservation import confirm, reserved
 from tests.flow.world import World
 
 REFUSED = Denied(DenialReason.INSUFFICIENT_FUNDS, "4012")
@@ -94,6 +95,18 @@ def test_another_attempt_that_is_under_way_changes_nothing_any_more(store: Store
     world.pump()
     assert (len(world.debits_of(charge)), world.counted("contradictions")) == (1, 0)
     world.check_at_rest(charge)
+
+
+@pytest.mark.parametrize("answer", [Debited("T17"), REFUSED])
+def test_a_late_answer_to_a_reserve_says_nothing_of_the_capture(store: Store, answer: Any) -> None:
+    world = World(store, abilities=RESERVING)
+    charge = reserved(world)
+    world.billing.faults.append(Fault.LOST_REQUEST)
+    confirm(world, charge)
+    state = world.state(charge)
+    assert state in (State.IN_DOUBT, State.REVIEW)
+    comes_late(world, answer)
+    assert world.state(charge) is state
 
 
 @pytest.mark.parametrize(("answer", "contradictions"), [(Debited("T17"), 1), (REFUSED, 0)])

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ppcd.store.reservations import Held, hold
 from ppcd.store.rows import DebitJob, Ended, PromptKey, PromptNo, webhook_key
 from ppcd.store.spending import Counted, give_back
-from ppcd.store.sql import END, Cursor, columns, integers, texts, unlike_texts, written
+from ppcd.store.sql import END, Cursor, columns, texts
 
 # An attempt that is no question, without a result: a crash, or an answer that is still to come.
 OPEN_SINCE = """
@@ -256,10 +256,8 @@ def record(
     attempts = [r for r in batch if r.attempt > 0]
     if attempts:
         attempts.sort(key=_by_charge)
-        values = written(integers, attempts, ("charge_id", "attempt"))
-        values |= written(texts, attempts, ("result", "reason"))
-        values |= written(unlike_texts, attempts, ("reference", "detail"))
-        cur.execute(_INSERT_RESULTS, values)
+        names = ("charge_id", "attempt", "result", "reason", "reference", "detail")
+        cur.execute(_INSERT_RESULTS, columns(attempts, names))
     held = [r for r in batch if r.next is Next.RESERVED]
     ends = [r for r in batch if r.next in ENDS]
     going_on = [r for r in batch if r.next is not Next.RESERVED and r.next not in ENDS]
@@ -286,11 +284,9 @@ def end(
     ordered = sorted(ends, key=_by_charge)
     cur.execute(
         _END,
-        written(integers, ordered, ("charge_id", "attempt"))
+        columns(ordered, ("charge_id", "attempt", "reason", "reference"))
         | {
             "state": texts(r.next.value for r in ordered),
-            "reason": texts(r.reason for r in ordered),
-            "reference": unlike_texts(r.reference for r in ordered),
             "lease_s": lease_s,
             "notice_lease_s": notice_lease_s,
             "receipt_no": PromptNo.RECEIPT,

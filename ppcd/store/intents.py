@@ -8,14 +8,14 @@ job says: the confirming statement did not look. Refuses to know answers.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ppcd.store.debits import Next, Result, end
 from ppcd.store.limits import NO_SUM_LIMITS, SumLimits
 from ppcd.store.reservations import let_go
 from ppcd.store.rows import Ended
 from ppcd.store.spending import grant, lock
-from ppcd.store.sql import Cursor, columns, integers, texts, written
+from ppcd.store.sql import Cursor, columns, integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +193,7 @@ def begin(
     if over:
         taken = [t for t in taken if t.charge_id not in over]
     if taken:
-        values: dict[str, Any] = dict(written(integers, taken, ("charge_id", "attempt")))
-        values |= written(texts, taken, ("kind", "act", "plan"))
-        values |= columns(taken, ("doubt_since",))
+        values = columns(taken, _Taken._fields)
         cur.execute(_INTEND, values | {"node": node})
         cur.execute(_TAKE, values | {"lease_s": lease_s})
     # Money that is held already must be let go before the charge can end.

@@ -64,9 +64,11 @@ def columns(rows: Iterable[Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def array(values: list[Any]) -> Any:
-    """An array for a statement that says of what; by hand where it is of numbers or texts."""
+    """An array for a statement that says of what; by hand where it is of numbers or texts, or of
+    nothing at all.
+    """
     kinds = set(map(type, values)) - {NoneType}
-    if kinds == {int}:
+    if kinds <= {int}:
         return integers(values)
     if kinds == {str}:
         return unlike_texts(values)

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Concatenate, Final, Generic, TypeVar
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -288,8 +288,10 @@ class Batcher(Generic[T, R]):
             return
         self._landed(flight)
         if self._settled is not None:
-            told = maybeDeferred(self._settled, results)
-            told.addErrback(lambda why: log.failure("what a batch led to was not handed on", why))
+            try:
+                self._settled(results)
+            except Exception:
+                log.failure("what a batch led to was not handed on")
         position = 0
         for piece in flight.pieces:
             end = position + len(piece.items)

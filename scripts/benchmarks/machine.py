@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+#: Of the file that is flushed to see what the disk takes.
+PROBE_SIZE = 16 << 20
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -52,18 +54,24 @@ def flush_ms(directory: Path) -> float:
     times = []
     handle = os.open(path, os.O_RDWR | os.O_CREAT)
     try:
-        os.posix_fallocate(handle, 0, 16 << 20)
+        os.posix_fallocate(handle, 0, PROBE_SIZE)
         os.fsync(handle)
         until = time.monotonic() + 0.2
         while time.monotonic() < until:
-            started = time.monotonic()
-            os.pwrite(handle, b"x" * 8192, (len(times) * 8192) % (16 << 20))
-            os.fdatasync(handle)
-            times.append(time.monotonic() - started)
+            times.append(_flush_ms(handle, 8192, len(times)))
     finally:
         os.close(handle)
         path.unlink()
-    return statistics.median(times) * 1000
+    return statistics.median(times)
+
+
+def _flush_ms(handle: int, octets: int, number: int) -> float:
+    """The time of the `number`th write of so many octets, which goes round in the file."""
+    places = PROBE_SIZE // octets
+    started = time.monotonic()
+    os.pwrite(handle, b"x" * octets, number % places * octets)
+    os.fdatasync(handle)
+    return (time.monotonic() - started) * 1000
 
 
 class Flushes:
@@ -82,7 +90,7 @@ class Flushes:
 
     def __enter__(self) -> "Flushes":
         self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT)
-        os.pwrite(self._handle, bytes(8 << 20), 0)
+        os.pwrite(self._handle, bytes(PROBE_SIZE), 0)
         os.fsync(self._handle)
         self._thread.start()
         return self
@@ -95,10 +103,7 @@ class Flushes:
 
     def _flush(self) -> None:
         while not self._over.wait(0.05):
-            started = time.monotonic()
-            os.pwrite(self._handle, b"x" * 24576, len(self.took_ms) % 300 * 24576)
-            os.fdatasync(self._handle)
-            self.took_ms.append((time.monotonic() - started) * 1000)
+            self.took_ms.append(_flush_ms(self._handle, 24_576, len(self.took_ms)))
 
     def p99_ms(self) -> float:
         """What one in a hundred took longer than."""

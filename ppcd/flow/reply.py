@@ -12,7 +12,6 @@ from itertools import compress
 from operator import attrgetter
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ppcd.charge.consequence import Effect
@@ -112,20 +111,19 @@ class Replies:
         except StoreError as exc:
             _not_acknowledged(len(batch), exc)
             return [False] * len(batch)
-        # What can't decide a charge is looked at while the clear ones are confirmed: it must not
-        # wait for two commits where one will do.
         recorded = [True] * len(batch)
-        looking = Deferred.fromCoroutine(self._settle_others(read.others, recorded))
         settled = await self._settle(self._confirm, read.clear)
+        # One second look, for those that can't decide a charge and for those that have not: two
+        # would cost twice as much, and the later one is no sooner.
+        others = read.others
         if settled is None:
             for position in read.clear_at:
                 recorded[position] = False
         else:
-            rest = _unsettled(read, settled)
-            if early is not None and (rest or not looking.called):
-                early(sorted(position for position, _ in (*rest, *read.others)))
-            await self._settle_others(rest, recorded)
-        await looking
+            others = [*_unsettled(read, settled), *others]
+            if early is not None and others:
+                early(sorted(position for position, _ in others))
+        await self._settle_others(others, recorded)
         return recorded
 
     async def _settle_others(

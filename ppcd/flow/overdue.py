@@ -2,7 +2,7 @@
 
 A billing system may be away for hours, be paused, or be missing from this node's configuration: a
 debit that can no longer be begun in time is denied all the same, and a doubt goes to people. Owns
-which queues are looked through, and that looking costs little; refuses to know timers.
+which queues are looked through; refuses to know timers.
 """
 
 from collections.abc import Callable, Collection
@@ -19,8 +19,6 @@ from ppcd.store.lanes import Runner
 log = Logger(namespace="ppcd.flow.overdue")
 
 BATCH: Final = 500
-#: A look through a long queue takes a while: at most one part of so many of a lane's time.
-SHARE: Final = 20
 #: How often it is said that jobs wait for a billing system that this node does not have.
 STRANGER_S: Final = 60.0
 
@@ -45,22 +43,16 @@ class Overdue:
         self._standing = standing
         self._horizon_s = horizon_s
         self._clock = clock
-        self._rest_until = 0.0
         self._told_at: float | None = None
 
     async def sweep(self) -> None:
         """Look through the queues that stand still."""
-        begun = self._clock.seconds()
-        if begun < self._rest_until:
-            return
         there = await self._lanes.run(billings)
         strangers = [billing for billing in there if billing not in self._known]
         self._tell(strangers)
         for billing in there:
             if billing in strangers or self._standing(billing):
                 await self._through(billing)
-        now = self._clock.seconds()
-        self._rest_until = now + (now - begun) * SHARE
 
     async def _through(self, billing: str) -> None:
         while True:

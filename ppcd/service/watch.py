@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from ppcd import __version__
 from ppcd.store import figures, partitions
 from ppcd.store.figures import Figures
-from ppcd.worker.ticks import Tick
+from ppcd.worker.ticks import SCANS_SHARE_MAX, Tick
 
 if TYPE_CHECKING:
     from ppcd.service.node import Node
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 log = Logger(namespace="ppcd.service")
 
 REFRESH_S: Final = 5.0
-#: Counting millions takes a second, and must not cost answers the processor.
-REFRESH_SHARE_MAX: Final = 0.02
 NOTICE_S: Final = 1.0
 LIMITS_S: Final = 2.0
 PUMPING_S: Final = 15.0
@@ -44,7 +42,7 @@ class Watch:
                 self._refresh,
                 clock=reactor,
                 pause_s=REFRESH_S,
-                share_max=REFRESH_SHARE_MAX,
+                share_max=SCANS_SHARE_MAX,
                 metrics=metrics,
             ),
             Tick(

@@ -22,7 +22,7 @@ from ppcd.store.registers import PauseRow
 from ppcd.store.rows import DebitJob, PromptJob, PromptKey, RefundJob, WebhookKey
 from ppcd.worker.jobs import Jobs
 from ppcd.worker.queue import Queue
-from ppcd.worker.ticks import Tick
+from ppcd.worker.ticks import SCANS_SHARE_MAX, Tick
 
 #: Jobs of a kind at once, and queued in memory: what is more stays in the database.
 PROMPTS_RUNNING_MAX: Final = 500
@@ -166,7 +166,7 @@ class Work:
             clock=clock,
         )
         self._ticks = [
-            self._tick("end debits out of time", overdue.sweep, OVERDUE_S),
+            self._tick("end debits out of time", overdue.sweep, OVERDUE_S, SCANS_SHARE_MAX),
             self._tick("end charges out of time", expiry.sweep, SWEEP_S),
             self._tick("let go of lapsed reservations", reservations.lapse, SWEEP_S),
             self._tick("forget old holds", expiry.free_holds, FREE_HOLDS_S),
@@ -209,8 +209,17 @@ class Work:
     def _kinds(self) -> Iterable[Jobs[Any] | DebitQueues | RefundQueues]:
         return (self.prompts, self.debits, self.refunds, self.webhooks)
 
-    def _tick(self, what: str, work: Callable[[], Any], pause_s: float) -> Tick:
-        return Tick(what, work, clock=self._reactor, pause_s=pause_s, metrics=self._metrics)
+    def _tick(
+        self, what: str, work: Callable[[], Any], pause_s: float, share_max: float = 1.0
+    ) -> Tick:
+        return Tick(
+            what,
+            work,
+            clock=self._reactor,
+            pause_s=pause_s,
+            share_max=share_max,
+            metrics=self._metrics,
+        )
 
     def _all_paused(self, kind: str) -> bool:
         return any(p.kind == kind and not p.partner and not p.adapter for p in self._pauses)

@@ -19,6 +19,9 @@ log = Logger(namespace="ppcd.worker")
 
 #: A round that took long may have waited for something that is over.
 PAUSE_S_MAX: Final = 60.0
+#: For rounds that go through whole tables, and take the longer the more there is. One keeps a
+#: processor from answers while it lasts, and their slowest hundredth must not be what waits for it.
+SCANS_SHARE_MAX: Final = 0.005
 
 
 def level_of(trouble: StoreError) -> LogLevel:

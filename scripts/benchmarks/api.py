@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import charges, machine
+from benchmarks.calm import Tails
 from benchmarks.figures import figure, middle, noise
 from benchmarks.node import Database, Node, Talker, running_database, running_load
 
@@ -21,9 +22,6 @@ CREATES_PER_S_MUST = 1_500
 CPU_TO_BARE_MUST = 4
 P99_MS_MUST = 50
 WAIT_KIB_MUST = 20
-#: A disk whose own p99 is longer is in trouble of its own.
-CALM_DISK_MS = 10
-TRIES_FOR_CALM = 3
 LINKS = 1
 #: As partners' servers hold them open; both floors and cells have as many.
 CONNECTIONS = 100
@@ -99,32 +97,20 @@ class Bench:
             bare.append(self._bare())
             creates.append(self._cell("creates", seconds=plan.seconds))
         rate = middle([cell.per_s for cell in creates]) / 2
-        half, calm, disk = self._half(rate)
+        half, tails = self._half(rate)
         reads = [self._cell("reads", seconds=plan.seconds / 2) for _ in range(plan.cells)]
         self._check()
-        return _figures(creates, bare, half, calm, disk, reads) + self._waits()
+        return _figures(creates, bare, half, tails, reads) + self._waits()
 
-    def _half(self, rate: float) -> tuple[list[Cell], list[Cell], list[float]]:
-        """Cells at this rate, those of them in which the disk was calm, and its own p99s.
-
-        More than planned, until enough were calm: a machine that shares its disk has stalls of
-        others, and no commit is sooner than a bare flush.
-        """
-        half, calm, disk = [], [], []
-        for _ in range(self._plan.cells * TRIES_FOR_CALM):
-            with machine.Flushes(self._database.directory) as flushes:
+    def _half(self, rate: float) -> tuple[list[Cell], Tails]:
+        """Cells at this rate, more than planned until the disk was calm in enough of them."""
+        half: list[Cell] = []
+        tails = Tails(self._database.directory, cells=self._plan.cells)
+        for _ in tails.tries():
+            with tails.beside_the_disk() as p99_ms:
                 half.append(self._cell("creates", seconds=self._plan.seconds, rate=rate))
-            disk.append(flushes.p99_ms())
-            print(
-                f"the disk meanwhile, a flush of 24 KiB: p99 {disk[-1]:.1f} ms, "
-                f"longest {max(flushes.took_ms):.0f} ms",
-                flush=True,
-            )
-            if disk[-1] <= CALM_DISK_MS:
-                calm.append(half[-1])
-            if len(calm) == self._plan.cells:
-                break
-        return half, calm, disk
+                p99_ms.append(half[-1].p99_ms)
+        return half, tails
 
     def _cell(self, what: str, *, seconds: float, rate: float | None = None) -> Cell:
         cell = self._run(self._node.partner_port, [self._node.pid], what, seconds, rate)
@@ -219,14 +205,12 @@ def _figures(
     creates: list[Cell],
     bare: list[Cell],
     half: list[Cell],
-    calm: list[Cell],
-    disk: list[float],
+    tails: Tails,
     reads: list[Cell],
 ) -> list[dict[str, Any]]:
     per_s = [cell.per_s for cell in creates]
     cpu = [cell.server_us for cell in creates]
     bare_us = middle([cell.server_us for cell in bare])
-    p99 = [cell.p99_ms for cell in half]
     return [
         figure(
             "api_create_rate",
@@ -260,39 +244,10 @@ def _figures(
         ),
         figure("api_bare_cpu", bare_us, "µs/request", better="lower"),
         figure("api_bare_rate", middle([c.per_s for c in bare]), "requests/s", better="higher"),
-        figure(
-            "api_p99_half_load",
-            middle(p99),
-            "ms",
-            better="lower",
-            must=None if calm else P99_MS_MUST,
-            noise=noise(p99),
-        ),
-        # The must is about the node: it is judged where the disk left it alone, if it ever did.
-        *_of_calm(calm),
-        # What the same disk took for a bare flush at the same time.
-        figure("api_disk_p99_half_load", middle(disk), "ms", better="lower", noise=noise(disk)),
+        *tails.figures("api_p99_half_load", must=P99_MS_MUST),
         figure("api_p50_half_load", middle([c.p50_ms for c in half]), "ms", better="lower"),
         figure("api_read_rate", middle([c.per_s for c in reads]), "reads/s", better="higher"),
         figure("api_read_cpu", middle([c.server_us for c in reads]), "µs/read", better="lower"),
-    ]
-
-
-def _of_calm(calm: list[Cell]) -> list[dict[str, Any]]:
-    if not calm:
-        print(f"no cell had a disk with a p99 of {CALM_DISK_MS} ms or less: all cells are judged")
-        return []
-    p99 = [cell.p99_ms for cell in calm]
-    return [
-        figure(
-            "api_p99_half_load_calm_disk",
-            middle(p99),
-            "ms",
-            better="lower",
-            must=P99_MS_MUST,
-            noise=noise(p99),
-        ),
-        figure("api_calm_cells", len(calm), "cells", better="higher"),
     ]
 
 

@@ -43,6 +43,7 @@ POSTGRES = {
     "checkpoint_timeout": "15min",
     "max_connections": "60",
     "autovacuum_naptime": "10s",
+    "default_statistics_target": "10",
 }
 
 _CONFIG = """\

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import http_load, load, machine, sampled, traffic
+from benchmarks.calm import Tails
 from benchmarks.debits import Billings
 from benchmarks.figures import figure, judged, missed, noise
 from benchmarks.node import Talker
@@ -68,6 +69,49 @@ def test_a_figure_that_misses_its_must_is_named() -> None:
 
 def test_noise_is_half_the_range_as_a_share_of_the_median() -> None:
     assert noise([90, 100, 120]) == pytest.approx(0.15)
+
+
+class Disk:
+    """A probe of the disk that finds what is told."""
+
+    def __init__(self, p99_ms: float) -> None:
+        self.took_ms = [p99_ms]
+
+    def __enter__(self) -> "Disk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def p99_ms(self) -> float:
+        return self.took_ms[0]
+
+
+@pytest.mark.parametrize(
+    ("disk_ms", "tails_ms", "judged_by"),
+    [
+        ([250, 4], [300, 20], ("tail_calm_disk", 20)),
+        ([4], [300], ("tail_calm_disk", 300)),
+        ([250, 250, 250], [300, 200, 400], ("tail", 300)),
+    ],
+)
+def test_a_tail_is_judged_where_the_disk_was_calm_and_else_as_it_is(
+    disk_ms: list[float],
+    tails_ms: list[float],
+    judged_by: tuple[str, float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    disks = iter(disk_ms)
+    monkeypatch.setattr(machine, "Flushes", lambda _: Disk(next(disks)))
+    tails = Tails(tmp_path, cells=1)
+    left = list(tails_ms)
+    for _ in tails.tries():
+        with tails.beside_the_disk() as p99_ms:
+            p99_ms.append(left.pop(0))
+    assert left == []
+    judged_ones = [f for f in tails.figures("tail", must=50) if f["must"]]
+    assert [(f["name"], f["value"]) for f in judged_ones] == [judged_by]
 
 
 def test_the_traffic_is_mixed_as_promised_and_reads_as_it_should() -> None:

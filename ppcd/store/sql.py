@@ -82,7 +82,8 @@ def array(values: list[Any]) -> Any:
 
 def integers(values: Iterable[int | None]) -> str:
     """An array literal of numbers."""
-    return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
+    # As a list is written: joining the texts of its numbers takes twice as long.
+    return "{" + repr(list(values))[1:-1].replace("None", "NULL") + "}"
 
 
 def texts(values: Iterable[str | None]) -> str:

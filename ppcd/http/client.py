@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
 
 from ppcd.http.connection import Connection, wire_request
+from ppcd.http.deadlines import Deadlines
 from ppcd.http.reader import Answer, AnswerTooLarge, Garbled
 from ppcd.http.resolve import SystemResolver
 from ppcd.http.tls import ClientTls, UnbufferedTlsFactory, client_options
@@ -51,6 +52,28 @@ class Resolve(Protocol):
     def __call__(self, name: str, /) -> Awaitable[Sequence[str]]: ...
 
 
+@dataclass(slots=True, eq=False)
+class _Request:
+    """One request on its way through the pool."""
+
+    host: "_Host"
+    where: Url
+    method: bytes
+    wire: bytes
+    timeout_s: float
+    connect_timeout_s: float
+    #: The wait for a connection does not count.
+    waits_apart: bool
+    answer_size_max: int
+    may_send: Callable[[], bool] | None
+    answer: Deferred[Answer]
+    #: By the reactor's clock: of what it is at.
+    until: float
+    opening: Deferred[Connection] | None = None
+    #: That carries it.
+    connection: Connection | None = None
+
+
 @dataclass(slots=True)
 class _Host:
     """Connections to one scheme, host and port."""
@@ -59,15 +82,11 @@ class _Host:
     #: All that are open and counted; those in `idle` are free, the others carry a request.
     members: set[Connection] = field(default_factory=set)
     idle: list[tuple[Connection, float]] = field(default_factory=list)
-    waiting: deque[Deferred[None]] = field(default_factory=deque)
+    waiting: deque[_Request] = field(default_factory=deque)
 
     @property
     def opened(self) -> int:
         return self.connecting + len(self.members)
-
-    def wake_one(self) -> None:
-        if self.waiting:
-            self.waiting.popleft().callback(None)
 
 
 class Client:
@@ -100,9 +119,10 @@ class Client:
         self._tls_options: dict[str, IOpenSSLClientConnectionCreator] = {}
         self._alive: dict[Connection, Deferred[None]] = {}
         self._sweep: Any = None
+        self._deadlines: Deadlines[_Request] = Deadlines(reactor, self._expire)
         self._closed = False
 
-    async def request(
+    def request(
         self,
         method: bytes,
         url: str,
@@ -114,55 +134,114 @@ class Client:
         wait_s: float | None = None,
         answer_size_max: int = 65_536,
         may_send: Callable[[], bool] | None = None,
-    ) -> Answer:
-        """Send one request, give its answer whatever the status. Raises NotSent or NoAnswer.
+    ) -> Deferred[Answer]:
+        """Send one request, give its answer whatever the status. Fails with NotSent or NoAnswer.
 
         `timeout_s` covers everything, waiting for a connection included, unless `wait_s` says how
         long that may take: then whoever waited has as much time as others. `may_send` is asked in
-        the very turn in which the octets are written; if it says no, it is NotSent.
+        the very turn in which the octets are written; if it says no, it is NotSent. Cancelling it
+        ends the connection that carries it.
         """
         try:
             where = Url.parse(url)
+            wire = wire_request(method, where, tuple(headers), body)
         except UrlError as exc:
-            raise NotSent(str(exc)) from exc
-        wire = wire_request(method, where.target, [(b"Host", where.authority), *headers], body)
+            return fail(NotSent(str(exc)))
+        except ValueError as exc:
+            return fail(exc)
         key = (where.secure, where.host, where.port)
         host = self._hosts.get(key) or self._hosts.setdefault(key, _Host())
-        connection = self._free(host)
-        left_s = timeout_s
-        if connection is None:
-            began = self._reactor.seconds()
-            connection = await self._in_turn(host, timeout_s if wait_s is None else wait_s)
-            if wait_s is not None:
-                began = self._reactor.seconds()
-            if connection is None:
-                if self._closed:
-                    raise NotSent("the client is closed")
-                until = began + timeout_s
-                connection = await self._open(host, where, until, connect_timeout_s)
-            left_s = max(0.0, timeout_s - (self._reactor.seconds() - began))
-        try:
-            if may_send is not None and not may_send():
-                raise NotSent("it was no longer allowed when the connection was ready")
-            answering = connection.exchange(method, wire, answer_size_max=answer_size_max)
-            return await self._answered(connection, answering, left_s)
-        finally:
-            self._release(host, connection)
+        request = _Request(
+            *(host, where, method, wire, timeout_s, connect_timeout_s, wait_s is not None),
+            *(answer_size_max, may_send, Deferred(lambda _: self._cancel(request))),
+            self._reactor.seconds() + (timeout_s if wait_s is None else wait_s),
+        )
+        self._deadlines.set(request, request.until)
+        self._go(request)
+        return request.answer
 
-    async def _answered(
-        self, connection: Connection, answering: Deferred[Answer], left_s: float
-    ) -> Answer:
-        timer = self._reactor.callLater(left_s, connection.end, TimeoutError())
-        try:
-            return await answering
-        except CancelledError:
-            raise
-        except TimeoutError as exc:
-            raise NoAnswer("timeout waiting for the answer") from exc
-        except Exception as exc:
-            raise NoAnswer(f"waiting for the answer: {_said(exc)}") from exc
-        finally:
-            _stop(None, timer)
+    def _go(self, request: _Request) -> None:
+        """Send it, if there is a connection; else make one, or wait while all are taken."""
+        host = request.host
+        connection = self._free(host)
+        if connection is not None:
+            self._send(request, connection)
+        elif self._closed:
+            self._fail(request, NotSent("the client is closed"))
+        elif host.opened < self._connections_max:
+            self._open_for(request)
+        elif len(host.waiting) < self._waiting_max:
+            host.waiting.append(request)
+        else:
+            self._fail(request, NoRoom("too many requests wait for a connection"))
+
+    def _open_for(self, request: _Request) -> None:
+        """What is out of time before the connection is there, is not sent: `_open` sees to it."""
+        self._deadlines.drop(request)
+        if request.waits_apart:
+            request.waits_apart = False
+            request.until = self._reactor.seconds() + request.timeout_s
+        request.opening = opening = Deferred.fromCoroutine(
+            self._open(request.host, request.where, request.until, request.connect_timeout_s)
+        )
+        opening.addCallbacks(
+            lambda connection: self._send(request, connection),
+            lambda why: self._fail(request, why.value),
+        )
+
+    def _send(self, request: _Request, connection: Connection) -> None:
+        """Write it in this very turn, if that is still allowed."""
+        if request.waits_apart:
+            request.until = self._reactor.seconds() + request.timeout_s
+        may_send = request.may_send
+        if may_send is not None and not may_send():
+            self._release(request.host, connection)
+            why = NotSent("it was no longer allowed when the connection was ready")
+            self._fail(request, why)
+            return
+        self._deadlines.set(request, request.until)
+        request.connection = connection
+        connection.exchange(
+            *(request.method, request.wire),
+            answer_size_max=request.answer_size_max,
+            tell=lambda answer: self._answered(request, connection, answer),
+        )
+
+    def _answered(
+        self, request: _Request, connection: Connection, answer: Answer | Exception
+    ) -> None:
+        self._deadlines.drop(request)
+        self._release(request.host, connection)
+        if isinstance(answer, Answer):
+            request.answer.callback(answer)
+        elif isinstance(answer, CancelledError):
+            request.answer.errback(answer)
+        else:
+            late = isinstance(answer, TimeoutError)
+            said = "timeout waiting for the answer"
+            why = NoAnswer(said if late else f"waiting for the answer: {_said(answer)}")
+            why.__cause__ = answer
+            request.answer.errback(why)
+
+    def _fail(self, request: _Request, why: Exception) -> None:
+        self._deadlines.drop(request)
+        request.answer.errback(why)
+
+    def _expire(self, request: _Request) -> None:
+        if request.connection is not None:
+            request.connection.end(TimeoutError())
+        else:
+            request.host.waiting.remove(request)
+            self._fail(request, NoRoom("timeout waiting for a free connection"))
+
+    def _cancel(self, request: _Request) -> None:
+        if request.connection is not None:
+            request.connection.end(CancelledError())
+        elif request.opening is not None:
+            request.opening.cancel()
+        else:
+            request.host.waiting.remove(request)
+            self._deadlines.drop(request)
 
     async def close(self) -> None:
         """Take no more requests, let those in flight end, close all connections."""
@@ -173,12 +252,13 @@ class Client:
             for connection, _ in host.idle:
                 connection.close()
             while host.waiting:
-                host.wake_one()
+                self._wake_one(host)
         for connection, gone in list(self._alive.items()):
             if not connection.in_flight:
                 timer = self._reactor.callLater(_CLOSE_TIMEOUT_S, connection.abort)
                 gone.addBoth(_stop, timer)
         await DeferredList(list(self._alive.values()))
+        self._deadlines.stop()
 
     def _free(self, host: _Host) -> Connection | None:
         """A connection that nobody uses, now taken."""
@@ -189,25 +269,9 @@ class Client:
             connection.abort()
         return None
 
-    async def _in_turn(self, host: _Host, seconds: float) -> Connection | None:
-        """Wait while all connections are taken; then the one that became free, or None: there is
-        room for a new one.
-        """
-        until = self._reactor.seconds() + seconds
-        while True:
-            connection = self._free(host)
-            if connection is not None or self._closed or host.opened < self._connections_max:
-                return connection
-            if len(host.waiting) >= self._waiting_max:
-                raise NoRoom("too many requests wait for a connection")
-            turn: Deferred[None] = Deferred(host.waiting.remove)
-            host.waiting.append(turn)
-            left_s = max(0.0, until - self._reactor.seconds())
-            timer = self._reactor.callLater(left_s, _end_turn, host, turn)
-            try:
-                await turn
-            finally:
-                _stop(None, timer)
+    def _wake_one(self, host: _Host) -> None:
+        if host.waiting:
+            self._go(host.waiting.popleft())
 
     async def _open(
         self, host: _Host, where: Url, until: float, connect_timeout_s: float
@@ -232,7 +296,7 @@ class Client:
         finally:
             host.connecting -= 1
             if connection is None:
-                host.wake_one()
+                self._wake_one(host)
                 self._sweep_later()  # forgets a host that can't be reached
 
     async def _connect(self, host: _Host, where: Url) -> Connection:
@@ -282,13 +346,13 @@ class Client:
         """After a request: back to the pool if it ended well, else away with it."""
         if connection.lost:
             return  # `_lost` has counted it
-        if self._closed or not connection.usable:
+        if self._closed or not connection.in_step:
             # Not yet off the books: the peer's limit may be as low as ours.
             connection.abort()
             return
         host.idle.append((connection, self._reactor.seconds()))
         self._sweep_later()
-        host.wake_one()
+        self._wake_one(host)
 
     def _sweep_later(self) -> None:
         if self._sweep is None or not self._sweep.active():
@@ -312,7 +376,7 @@ class Client:
         host.idle = [entry for entry in host.idle if entry[0] is not connection]
         if connection in host.members:
             host.members.discard(connection)
-            host.wake_one()
+            self._wake_one(host)
         gone = self._alive.pop(connection)
         gone.callback(None)
 
@@ -341,11 +405,6 @@ async def _bounded(reactor: Reactor, seconds: float, work: Coroutine[Any, Any, _
         raise
     finally:
         _stop(None, timer)
-
-
-def _end_turn(host: _Host, turn: Deferred[None]) -> None:
-    host.waiting.remove(turn)
-    turn.errback(NoRoom("timeout waiting for a free connection"))
 
 
 def _stop(result: Any, timer: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
@@ -84,9 +84,9 @@ class _World:
 class _Call:
     """A request under way."""
 
-    def __init__(self, coroutine: Any) -> None:
+    def __init__(self, running: Any) -> None:
         self.result: Any = None
-        self.deferred: Deferred[Answer] = Deferred.fromCoroutine(coroutine)
+        self.deferred = ensureDeferred(running)
         self.deferred.addBoth(self._done)
 
     def _done(self, result: Any) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -112,9 +111,7 @@ def test_a_client_takes_garbage_as_no_answer(pieces: list[bytes]) -> None:
     reactor = MemoryReactorClock()
     client = Client(reactor)
     results: list[Any] = []
-    call = Deferred.fromCoroutine(
-        client.request(b"POST", "http://192.0.2.1/", body=b"x", timeout_s=5.0)
-    )
+    call = client.request(b"POST", "http://192.0.2.1/", body=b"x", timeout_s=5.0)
     call.addBoth(results.append)
     connection = reactor.tcpClients[0][2].buildProtocol(None)
     transport = _Transport()

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from twisted.internet import reactor as _reactor  # noqa: TID251 - real sockets need it
 from twisted.internet import ssl
-from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 
@@ -169,13 +168,12 @@ async def test_a_close_that_the_reactor_has_not_read_yet_is_seen_before_writing(
         peer.recv(1000)
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
 
-    first = client.request(b"POST", url, timeout_s=5.0)
-    running = Deferred.fromCoroutine(first)
+    running = client.request(b"POST", url, timeout_s=5.0)
     await deferToThread(serve_one)
     assert (await running).body == b"x"
     # Closed in this very turn: the reactor had no chance to hear of it.
     accepted[0].close()
-    running = Deferred.fromCoroutine(client.request(b"POST", url, timeout_s=5.0))
+    running = client.request(b"POST", url, timeout_s=5.0)
     await deferToThread(serve_one)
     assert (await running).body == b"x"
     accepted[1].close()

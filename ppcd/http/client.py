@@ -6,15 +6,16 @@ Refuses to follow redirects, to retry, and to know what is in a body.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
 
+from ppcd.http.bounded import bounded, stop
 from ppcd.http.connection import Connection, wire_request
 from ppcd.http.deadlines import Deadlines
 from ppcd.http.reader import Answer, AnswerTooLarge, Garbled
@@ -28,8 +29,6 @@ __all__ = ["Answer", "Client", "ClientTls", "NoAnswer", "NoRoom", "NotSent"]
 Reactor: TypeAlias = Any
 
 _CLOSE_TIMEOUT_S = 2.0
-
-_T = TypeVar("_T")
 
 
 class NotSent(Exception):
@@ -256,7 +255,7 @@ class Client:
         for connection, gone in list(self._alive.items()):
             if not connection.in_flight:
                 timer = self._reactor.callLater(_CLOSE_TIMEOUT_S, connection.abort)
-                gone.addBoth(_stop, timer)
+                gone.addBoth(stop, timer)
         await DeferredList(list(self._alive.values()))
         self._deadlines.stop()
 
@@ -281,7 +280,7 @@ class Client:
         connection = None
         try:
             seconds = min(connect_timeout_s, max(0.0, until - self._reactor.seconds()))
-            connection = await _bounded(self._reactor, seconds, self._connect(host, where))
+            connection = await bounded(self._reactor, seconds, self._connect(host, where))
             host.members.add(connection)
             if self._closed:
                 connection.abort()
@@ -379,38 +378,6 @@ class Client:
             self._wake_one(host)
         gone = self._alive.pop(connection)
         gone.callback(None)
-
-
-async def _bounded(reactor: Reactor, seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
-    """What `work` gives; TimeoutError after `seconds`; CancelledError when the caller cancels.
-
-    Those who are cancelled below say so in words of their own: only we know who meant what.
-    """
-    ended_by: Exception | None = None
-
-    def end(reason: Exception) -> None:
-        nonlocal ended_by
-        ended_by = reason
-        running.cancel()
-
-    running = Deferred.fromCoroutine(work)
-    outcome: Deferred[_T] = Deferred(lambda _: end(CancelledError()))
-    running.chainDeferred(outcome)
-    timer = reactor.callLater(seconds, end, TimeoutError())
-    try:
-        return await outcome
-    except Exception as exc:
-        if ended_by is not None:
-            raise ended_by from exc
-        raise
-    finally:
-        _stop(None, timer)
-
-
-def _stop(result: Any, timer: Any) -> Any:
-    if timer.active():
-        timer.cancel()
-    return result
 
 
 def _said(exc: Exception) -> str:

@@ -10,6 +10,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from ppcd.http.client import Answer, Client, NoAnswer, NotSent
+from tests.http.peers import Socket
 
 
 class _Transport(StringTransport):
@@ -23,9 +24,9 @@ class _Transport(StringTransport):
 class _Server:
     """The other end of one connection."""
 
-    def __init__(self, protocol: Any) -> None:
+    def __init__(self, protocol: Any, transport: Any = None) -> None:
         self.protocol = protocol
-        self.transport = _Transport()
+        self.transport = transport or _Transport()
         protocol.makeConnection(self.transport)
 
     def got(self) -> bytes:
@@ -69,9 +70,9 @@ class _World:
     def dialled(self) -> list[tuple[str, int]]:
         return [(host, port) for host, port, *_ in self.reactor.tcpClients]
 
-    def accepts(self, index: int = -1) -> _Server:
+    def accepts(self, index: int = -1, transport: Any = None) -> _Server:
         factory = self.reactor.tcpClients[index][2]
-        return _Server(factory.buildProtocol(None))
+        return _Server(factory.buildProtocol(None), transport)
 
     def refuses(self, index: int = -1) -> None:
         factory = self.reactor.tcpClients[index][2]
@@ -121,6 +122,25 @@ def test_a_request_leaves_in_one_piece_and_its_answer_comes_back(world: _World) 
     assert call.answer.body == b'{"ok":true}'
     assert call.answer.header(b"x-one") == b"two"
     assert call.answer.header(b"x-two") is None
+
+
+@pytest.mark.parametrize("room", [[], [5], [0], [-1]])
+def test_a_request_goes_into_the_socket_at_once_and_the_rest_when_there_is_room(
+    world: _World, room: list[int]
+) -> None:
+    call = world.post()
+    socket = Socket(None)
+    socket.room = list(room)
+    server = world.accepts(transport=socket)
+    whole = server.got()
+    assert whole.startswith(b"POST /debits HTTP/1.1\r\n")
+    assert whole.endswith(b"\r\n{}")
+    assert len(socket.buffered) == (len(whole) - max(0, room[0]) if room else 0)
+    server.answers()
+    assert call.answer
+    world.post()  # in the order of the one before, whatever that left behind
+    assert server.got() == whole
+    assert bool(socket.buffered) == bool(room)
 
 
 def test_any_status_is_an_answer(world: _World) -> None:

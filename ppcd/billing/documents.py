@@ -8,6 +8,7 @@ but its own five.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -41,8 +42,10 @@ def read_document(form: Format, body: bytes) -> Find:
 
 def _read_json(body: bytes) -> Find:
     try:
-        # What json.loads does with octets, without making a decoder for each.
-        document = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        # What json.loads does with octets, without making a decoder for each. What begins so is
+        # UTF-8.
+        encoding = "utf-8" if _UTF_8.match(body) else json.detect_encoding(body)
+        document = _DECODER.decode(body.decode(encoding, "surrogatepass"))
     except (ValueError, RecursionError) as exc:
         raise Unreadable("the answer is not JSON") from exc
     return lambda path: _member(document, path)
@@ -71,11 +74,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+_UTF_8: Final = re.compile(rb"[\t\n\r !-~]{2}")
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_once)
 
 
 def _member(document: object, path: str) -> str | None:
     """The scalar at a path such as `result.codes.0`, as text."""
+    if type(document) is dict and "." not in path:  # as most are
+        found = document.get(path)
+        return found if type(found) is str else _scalar(found)
     for name in path.split("."):
         match document:
             case dict():

@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
 from ppcd.billing import wire
 from ppcd.billing.answers import Settled, as_debit, as_refund, as_release, as_reserve
 from ppcd.billing.settings import HttpBillingSettings
@@ -35,7 +38,7 @@ NOT_FOUND: Final = 404
 class _Client(Protocol):
     """What the adapter needs of `ppcd.http.client.Client`."""
 
-    async def request(
+    def request(
         self,
         method: bytes,
         url: str,
@@ -46,9 +49,34 @@ class _Client(Protocol):
         connect_timeout_s: float,
         answer_size_max: int,
         may_send: Callable[[], bool] | None,
-    ) -> http.Answer: ...
+    ) -> Deferred[http.Answer]: ...
 
     async def close(self) -> None: ...
+
+
+def _read(call: wire.Call, order: Order, answer: http.Answer) -> Settled:
+    """What billing says of what it was told to do."""
+    return wire.read_answer(call.answer, order, answer.status, answer.body)
+
+
+def _looked_up(call: wire.Call, order: Order, answer: http.Answer) -> Settled:
+    """What billing says that may not know the key."""
+    if answer.status in call.answer.not_found_statuses:
+        return NotFound()
+    if answer.status == NOT_FOUND:
+        # So is a wrong path answered: only the body can say that it was billing who looked.
+        return wire.read_not_found(call.answer, order, answer.status, answer.body)
+    return _read(call, order, answer)
+
+
+def _as_made_refund(settled: Settled) -> RefundAnswer:
+    if isinstance(settled, NotFound):
+        return Unknown("the answer to a refund says that it is not known")
+    return as_refund(settled)
+
+
+def _as_found_refund(settled: Settled) -> RefundQueryAnswer:
+    return settled if isinstance(settled, NotFound) else as_refund(settled)
 
 
 class HttpBilling:
@@ -86,110 +114,110 @@ class HttpBilling:
         self._now = now
         self._password = password or ""
         self._authorization = (
-            [] if credentials is None else [(b"Authorization", credentials.encode("latin-1"))]
+            () if credentials is None else ((b"Authorization", credentials.encode("latin-1")),)
         )
 
-    async def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
+    # By callbacks: each of these is asked thousands of times a second, and a coroutine costs more
+    # than what is done here.
+
+    def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> Deferred[DebitAnswer]:
         """Asks for the money once; `may_send` is asked in the turn that writes the first byte."""
-        return as_debit(await self._settled(self._debit, order, may_send=may_send))
+        return self._settled(self._debit, order, may_send=may_send).addCallback(as_debit)
 
-    async def reserve(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReserveAnswer:
+    def reserve(
+        self, order: DebitOrder, *, may_send: Callable[[], bool]
+    ) -> Deferred[ReserveAnswer]:
         """Asks to hold the money."""
-        return as_reserve(await self._settled(self._reserve, order, may_send=may_send))
+        return self._settled(self._reserve, order, may_send=may_send).addCallback(as_reserve)
 
-    async def capture(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
+    def capture(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> Deferred[DebitAnswer]:
         """Asks to take what is held."""
-        return as_debit(await self._settled(self._capture, order, may_send=may_send))
+        return self._settled(self._capture, order, may_send=may_send).addCallback(as_debit)
 
-    async def release(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReleaseAnswer:
+    def release(
+        self, order: DebitOrder, *, may_send: Callable[[], bool]
+    ) -> Deferred[ReleaseAnswer]:
         """Asks to let go of what is held."""
-        settled = await self._settled(self._release, order, may_send=may_send, may_be_absent=True)
-        return as_release(settled)
+        # What says that the key is not known counts as in a query.
+        settled = self._settled(self._release, order, may_send=may_send, read=_looked_up)
+        return settled.addCallback(as_release)
 
-    async def query(self, order: DebitOrder) -> QueryAnswer:
+    def query(self, order: DebitOrder) -> Deferred[QueryAnswer]:
         """Asks what became of the order's key; NotFound is billing's word, not a verdict."""
-        return await self._asked_about(self._query, order)
+        return self._asked_about(self._query, order)
 
-    async def refund(self, order: RefundOrder, *, may_send: Callable[[], bool]) -> RefundAnswer:
+    def refund(self, order: RefundOrder, *, may_send: Callable[[], bool]) -> Deferred[RefundAnswer]:
         """Gives the money back once; `may_send` is asked in the turn that writes the first byte."""
-        if self._refund is None:
-            return NotSent("this billing can't give money back: refund is not configured")
-        settled = await self._settled(self._refund, order, may_send=may_send)
-        if isinstance(settled, NotFound):
-            return Unknown("the answer to a refund says that it is not known")
-        return as_refund(settled)
+        return self._settled(self._refund, order, may_send=may_send).addCallback(_as_made_refund)
 
-    async def query_refund(self, order: RefundOrder) -> RefundQueryAnswer:
+    def query_refund(self, order: RefundOrder) -> Deferred[RefundQueryAnswer]:
         """Asks what became of a refund's key."""
-        settled = await self._asked_about(self._refund_query, order)
-        return settled if isinstance(settled, NotFound) else as_refund(settled)
+        return self._asked_about(self._refund_query, order).addCallback(_as_found_refund)
 
     async def close(self) -> None:
         await self._client.close()
 
-    async def _settled(
+    def _settled(
         self,
         call: wire.Call | None,
         order: Order,
         *,
         may_send: Callable[[], bool],
-        may_be_absent: bool = False,
-    ) -> Settled:
-        """`may_be_absent`: what says that the key is not known counts as in a query."""
+        read: Callable[[wire.Call, Order, http.Answer], Settled] = _read,
+    ) -> Deferred[Settled]:
         if call is None:
-            return NotSent("this billing can't be asked for that: it is not configured")
-        answer = await self._ask(call, order, may_send=may_send)
-        if not isinstance(answer, http.Answer):
-            return answer
-        if may_be_absent:
-            return _looked_up(call, order, answer)
-        return wire.read_answer(call.answer, order, answer.status, answer.body)
+            return succeed(NotSent("this billing can't be asked for that: it is not configured"))
+        return self._ask(call, order, may_send=may_send, read=read)
 
-    async def _asked_about(self, call: wire.Call | None, order: Order) -> Settled:
+    def _asked_about(self, call: wire.Call | None, order: Order) -> Deferred[Settled]:
         if call is None:
-            return Unknown("this billing can't be asked")
-        answer = await self._ask(call, order, may_send=None)
-        if not isinstance(answer, http.Answer):
-            return answer
-        return _looked_up(call, order, answer)
+            return succeed(Unknown("this billing can't be asked"))
+        return self._ask(call, order, may_send=None, read=_looked_up)
 
-    async def _ask(
-        self, call: wire.Call, order: Order, *, may_send: Callable[[], bool] | None
-    ) -> http.Answer | NotSent | Unknown:
+    def _ask(
+        self,
+        call: wire.Call,
+        order: Order,
+        *,
+        may_send: Callable[[], bool] | None,
+        read: Callable[[wire.Call, Order, http.Answer], Settled],
+    ) -> Deferred[Settled]:
         settings = self._settings
         values = texts_of(order, now=self._now(), password=self._password)
         body = call.write_body(order, values)
-        try:
-            answer = await self._client.request(
-                call.method,
-                call.url_for(values),
-                headers=[*call.headers_for(values, body=body), *self._authorization],
-                body=body,
-                timeout_s=settings.timeout_s,
-                connect_timeout_s=settings.connect_timeout_s,
-                answer_size_max=settings.answer_size_max,
-                may_send=may_send,
-            )
-        except http.NotSent as exc:
-            return NotSent(str(exc), None)
-        except http.NoAnswer as exc:
-            return Unknown(str(exc))
-        if answer.status in call.answer.not_processed_statuses:
-            return NotSent(f"status {answer.status}", _retry_after_s(answer))
-        return answer
+        asking = self._client.request(
+            call.method,
+            call.url_for(values),
+            headers=call.headers_for(values, body=body) + self._authorization,
+            body=body,
+            timeout_s=settings.timeout_s,
+            connect_timeout_s=settings.connect_timeout_s,
+            answer_size_max=settings.answer_size_max,
+            may_send=may_send,
+        )
+        return asking.addCallbacks(_told, _untold, callbackArgs=(call, order, read))
+
+
+def _told(
+    answer: http.Answer,
+    call: wire.Call,
+    order: Order,
+    read: Callable[[wire.Call, Order, http.Answer], Settled],
+) -> Settled:
+    if answer.status in call.answer.not_processed_statuses:
+        return NotSent(f"status {answer.status}", _retry_after_s(answer))
+    return read(call, order, answer)
+
+
+def _untold(why: Failure) -> Settled:
+    if isinstance(why.value, http.NotSent):
+        return NotSent(str(why.value), None)
+    if isinstance(why.value, http.NoAnswer):
+        return Unknown(str(why.value))
+    why.raiseException()
 
 
 def _retry_after_s(answer: http.Answer) -> float | None:
     """Retry-After in seconds; its other form, a date, would need a clock that both agree on."""
     value = (answer.header(b"retry-after") or b"").strip()
     return min(float(value), RETRY_AFTER_MAX_S) if value.isdigit() else None
-
-
-def _looked_up(call: wire.Call, order: Order, answer: http.Answer) -> Settled:
-    """What billing says that may not know the key."""
-    if answer.status in call.answer.not_found_statuses:
-        return NotFound()
-    if answer.status == NOT_FOUND:
-        # So is a wrong path answered: only the body can say that it was billing who looked.
-        return wire.read_not_found(call.answer, order, answer.status, answer.body)
-    return wire.read_answer(call.answer, order, answer.status, answer.body)

@@ -5,7 +5,6 @@ Pure functions of the settings. Whatever the settings do not name is Unknown, ne
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +29,7 @@ from ppcd.billing.template import (
     field_of,
     fill,
     header_text,
+    json_text,
     url_text,
 )
 from ppcd.charge.debit import NotFound, Order, Unknown
@@ -44,6 +44,7 @@ __all__ = [
     "refund_query_call",
 ]
 
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 HttpAnswers: TypeAlias = (
     AnswerSettings | RefundAnswerSettings | ReserveAnswerSettings | ReleaseAnswerSettings
 )
@@ -79,25 +80,33 @@ class Call:
     def url_for(self, values: Values) -> str:
         return url_text(self.url, values) if "{" in self.url else self.url
 
-    def headers_for(self, values: Values, *, body: bytes) -> list[tuple[bytes, bytes]]:
-        headers = [
+    def headers_for(self, values: Values, *, body: bytes) -> Headers:
+        headers = self._with_body if body else self._without_body
+        if self._all_alike:
+            return headers  # type: ignore[return-value]
+        return tuple(
             (name, value if type(value) is bytes else header_text(str(value), values).encode())
-            for name, value in self._headers
-        ]
-        if body:
-            headers.append((b"Content-Type", self.content_type.encode()))
-        return headers
+            for name, value in headers
+        )
 
     @cached_property
-    def _headers(self) -> list[tuple[bytes, bytes | str]]:
-        """Those of every request; as text where an order stands in them."""
+    def _all_alike(self) -> bool:
+        return all(type(value) is bytes for _, value in self._without_body)
+
+    @cached_property
+    def _with_body(self) -> tuple[tuple[bytes, bytes | str], ...]:
+        return (*self._without_body, (b"Content-Type", self.content_type.encode()))
+
+    @cached_property
+    def _without_body(self) -> tuple[tuple[bytes, bytes | str], ...]:
+        """The headers of every request; as text where an order stands in them."""
         headers: list[tuple[bytes, bytes | str]] = [
             (name.encode(), value if "{" in value else value.encode())
             for name, value in self.headers.items()
         ]
         if "accept" not in {name.lower() for name in self.headers}:
             headers.append((b"Accept", ACCEPTED[self.answer.format].encode()))
-        return headers
+        return tuple(headers)
 
 
 def debit_call(settings: HttpBillingSettings) -> Call:
@@ -187,11 +196,14 @@ def _written(request: RequestSettings, members: Mapping[str, str] | None) -> _Wr
 
 
 def _members(members: Mapping[str, str]) -> Callable[[Order, Values], bytes]:
-    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+    names = [json_text(name).replace("%", "%%") for name in members]
+    form = "{" + ",".join([f"{name}:%s" for name in names]) + "}"
+    fields = tuple(members.values())
 
     def write(order: Order, values: Values) -> bytes:
-        document = {name: field_of(order, field) for name, field in members.items()}
-        return encode(document).encode(errors="replace")
+        found = [field_of(order, field) for field in fields]
+        texts = [value if type(value) is int else json_text(str(value)) for value in found]
+        return (form % tuple(texts)).encode(errors="replace")
 
     return write
 

@@ -3,7 +3,7 @@
 Owns the words for what the world can answer. The rooms above fulfil these; nothing here does.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -145,33 +145,39 @@ class Adapter(Protocol):
         """What it promises of refunds; `reversible` says whether there are any."""
         ...
 
-    async def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
+    def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> Awaitable[DebitAnswer]:
         """Ask for the debit once; `may_send` is asked in the very turn that writes."""
         ...
 
-    async def query(self, order: DebitOrder) -> QueryAnswer:
+    def query(self, order: DebitOrder) -> Awaitable[QueryAnswer]:
         """Ask what became of the order's key."""
         ...
 
-    async def refund(self, order: RefundOrder, *, may_send: Callable[[], bool]) -> RefundAnswer:
+    def refund(
+        self, order: RefundOrder, *, may_send: Callable[[], bool]
+    ) -> Awaitable[RefundAnswer]:
         """Ask once that money be given back, as `debit` asks for it."""
         ...
 
-    async def query_refund(self, order: RefundOrder) -> RefundQueryAnswer:
+    def query_refund(self, order: RefundOrder) -> Awaitable[RefundQueryAnswer]:
         """Ask what became of a refund's key."""
         ...
 
     # In two steps; called only where `abilities.reserving`. `may_send` as for a debit.
 
-    async def reserve(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReserveAnswer:
+    def reserve(
+        self, order: DebitOrder, *, may_send: Callable[[], bool]
+    ) -> Awaitable[ReserveAnswer]:
         """Ask to hold the money."""
         ...
 
-    async def capture(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
+    def capture(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> Awaitable[DebitAnswer]:
         """Ask to take the whole of what is held."""
         ...
 
-    async def release(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> ReleaseAnswer:
+    def release(
+        self, order: DebitOrder, *, may_send: Callable[[], bool]
+    ) -> Awaitable[ReleaseAnswer]:
         """Ask to let go of what is held. Repeated until it is answered; holding nothing is well."""
         ...
 

@@ -81,12 +81,12 @@ def test_an_order_field_in_a_url_can_not_leave_its_place() -> None:
 def test_an_order_field_in_a_header_can_not_break_the_line() -> None:
     order = replace(an_order(), merchant="Game\r\nX-Evil: Ы")
     chosen = settings(headers={"Idempotency-Key": "{key}", "X-Shop": "at {merchant}"})
-    assert debit_call(chosen).headers_for(texts_of(order), body=b"{}") == [
+    assert debit_call(chosen).headers_for(texts_of(order), body=b"{}") == (
         (b"Idempotency-Key", b"1001"),
         (b"X-Shop", b"at Game??X-Evil: ?"),
         (b"Accept", b"application/json"),
         (b"Content-Type", b"application/json"),
-    ]
+    )
 
 
 EVIL = "Game \"X\" <b>&amp; '1' \r\n]]> \x00 кот {key}"
@@ -134,7 +134,7 @@ def test_each_encoding_has_its_content_type_unless_another_is_said() -> None:
 
 def test_an_accept_of_ones_own_stands_alone() -> None:
     call = debit_call(settings(headers={"ACCEPT": "*/*"}))
-    assert call.headers_for(texts_of(an_order()), body=b"") == [(b"ACCEPT", b"*/*")]
+    assert call.headers_for(texts_of(an_order()), body=b"") == ((b"ACCEPT", b"*/*"),)
 
 
 def test_a_query_has_its_own_request_and_answers() -> None:
@@ -167,10 +167,10 @@ def test_a_query_takes_from_the_debit_what_it_does_not_say() -> None:
     assert call is not None
     assert call.method == b"GET"
     assert call.write_body(an_order(), values) == b""
-    assert call.headers_for(values, body=b"") == [
+    assert call.headers_for(values, body=b"") == (
         (b"X-Shop", b"1"),
         (b"Accept", b"application/json"),
-    ]
+    )
     assert call.answer.result == "code"
 
 

@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ppcd.charge.debit import (
     Abilities,
@@ -84,20 +86,28 @@ def quiet_before(quiet_s: float | None) -> float:
     return (quiet_s or 0) - SEND_WITHIN_S
 
 
-async def ask(
+def ask(
     adapter: Adapter, call: Callable[[], Awaitable[A]], *, metrics: Metrics
-) -> A | Unknown:
+) -> Deferred[A | Unknown]:
     """What the adapter answers. One that breaks may have sent what it was given: Unknown."""
     in_flight = metrics.debits_in_flight.child(adapter.name)
+
+    def over(answer: A) -> A | Unknown:
+        in_flight.add(-1)
+        return answer
+
+    def broke(why: Failure) -> A | Unknown:
+        in_flight.add(-1)
+        # A bug of the adapter's: what it may have sent is unknown.
+        log.failure("billing {billing} failed on an answer", why, billing=adapter.name)
+        return Unknown(f"the adapter failed: {why.type.__name__}")
+
     in_flight.add()
     try:
-        return await call()
-    except Exception as exc:
-        # A bug of the adapter's: what it may have sent is unknown.
-        log.failure("billing {billing} failed on an answer", billing=adapter.name)
-        return Unknown(f"the adapter failed: {type(exc).__name__}")
-    finally:
-        in_flight.add(-1)
+        asking: Deferred[A] = ensureDeferred(call())  # type: ignore[arg-type]  # either it takes
+    except Exception:
+        asking = fail()
+    return asking.addCallbacks(over, broke)
 
 
 def pause_s(attempt: int, answer: object, *, jitter: float) -> float:

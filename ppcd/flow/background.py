@@ -14,12 +14,12 @@ log = Logger(namespace="ppcd.background")
 
 def background(what: str, coro: Coroutine[Any, Any, None], metrics: Metrics) -> Deferred[None]:
     """Run `coro`; the Deferred fires when it is over and never fails."""
-
-    def failed(failure: Failure) -> None:
-        if not isinstance(failure.value, CancelledError):
-            metrics.background_failures.child().add()
-            log.failure("failed to {what}", failure, what=what)
-
     running: Deferred[None] = Deferred.fromCoroutine(coro)
-    running.addErrback(failed)
-    return running
+    return running.addErrback(lambda failure: report(what, failure, metrics))
+
+
+def report(what: str, failure: Failure, metrics: Metrics) -> None:
+    """Log and count a failure of something that nobody waits for."""
+    if not isinstance(failure.value, CancelledError):
+        metrics.background_failures.child().add()
+        log.failure("failed to {what}", failure, what=what)

@@ -4,36 +4,36 @@ Owns that one charge has one debit whatever times out, crashes or repeats, in on
 Refuses to know how a billing system is spoken to, and what its answers lead to: `weighing` does.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeAlias
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ppcd.charge.debit import (
     Abilities,
     DebitAnswer,
     Debited,
-    DebitOrder,
     Denied,
-    NotSent,
     Order,
 )
-from ppcd.charge.money import Money
-from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import Effect, Event, State, follow
-from ppcd.flow.attempts import SEND_WITHIN_S, answered, ask, kept, quiet_before, told
+from ppcd.flow.asking import Asking
+from ppcd.flow.attempts import SEND_WITHIN_S, kept, told
 from ppcd.flow.ends import hand_on
 from ppcd.flow.keeping import keep
 from ppcd.flow.pace import Pace
 from ppcd.flow.ports import LEASE_S, RUN_LEASE_S, Adapter, Offers
-from ppcd.flow.weighing import Answer, Attempted, Weighing
+from ppcd.flow.weighing import Weighing
 from ppcd.metrics import Metrics
 from ppcd.store import charges, debits, intents, late
 from ppcd.store.batcher import Batcher
 from ppcd.store.debits import Next, Result
+from ppcd.store.failures import Broken, StoreError, Violated
 from ppcd.store.intents import Begun, Intent
 from ppcd.store.lanes import Runner
 from ppcd.store.limits import NO_SUM_LIMITS, SumLimits
@@ -44,8 +44,6 @@ log = Logger(namespace="ppcd.flow.debit")
 
 #: What a billing system may not be asked for any more is looked at again after this.
 UNABLE_S: Final = 30.0
-#: What a charge becomes when an attempt of this kind is the first that may reach billing.
-_STARTED: Final = {"debit": "debiting", "reserve": "reserving"}
 #: What billing said with what follows from it.
 _SAYS: Final = {
     Next.SUCCEEDED: Event.DEBITED,
@@ -53,6 +51,9 @@ _SAYS: Final = {
     Next.CANCELLED: Event.RELEASED,
     Next.RESERVED: Event.RESERVED,
 }
+
+#: Is told that a job is over, with the failure it ended in, if any.
+Over: TypeAlias = Callable[[DebitJob, Failure | None], None]
 
 
 class Debits:
@@ -88,6 +89,9 @@ class Debits:
         self._metrics = metrics
         self._weighing = Weighing(
             horizon_s=horizon_s, lapse_s=lapse_s, metrics=metrics, jitter=jitter
+        )
+        self._asking = Asking(
+            adapters=adapters, paces=paces, clock=clock, metrics=metrics, weighing=self._weighing
         )
         self._node = node
         self._begin: Batcher[Intent, Begun | Ended | None] = Batcher(
@@ -156,8 +160,39 @@ class Debits:
         """Give back jobs that were not begun."""
         await self._lanes.run(debits.release, [job.charge_id for job in jobs])
 
+    def begin(self, jobs: Sequence[DebitJob], over: Over) -> None:
+        """Make one attempt at each of these debits, or at learning what became of it, and record
+        the answer; `over` is told of each, in any order.
+
+        Their intents are committed together. By callbacks: nearly all go one way, thousands a
+        second, and a coroutine each would cost half of it. What is out of the way has one.
+        """
+        attempts = []
+        for job in jobs:
+            adapter = self._adapters.get(job.billing)
+            able = adapter is not None and (job.act == "debit" or adapter.abilities.reserving)
+            if able and not job.open and job.plan != "review":
+                attempts.append(job)
+            else:
+                _run(self._see_to(job), job, over)
+        if attempts:
+            self._intend(attempts, over)
+
     async def run(self, job: DebitJob) -> None:
-        """Make one attempt at a debit, or at learning what became of it; record the answer."""
+        """The same of one."""
+        ended: Deferred[None] = Deferred()
+
+        def over(_: DebitJob, why: Failure | None) -> None:
+            if why is None:
+                ended.callback(None)
+            else:
+                ended.errback(why)
+
+        self.begin([job], over)
+        await ended
+
+    async def _see_to(self, job: DebitJob) -> None:
+        """Do without billing what is to be done about a job."""
         adapter = self._adapters[job.billing]
         if job.act != "debit" and not adapter.abilities.reserving:
             log.error(
@@ -169,10 +204,8 @@ class Debits:
             await self._lanes.run(debits.release, [job.charge_id], delay_s=UNABLE_S)
         elif job.open:
             await self._store(self._weighing.silence(adapter.abilities, job))
-        elif job.plan == "review":
-            await self._store(self._weighing.outlived(adapter.abilities, job))
         else:
-            await self._attempt(job, adapter)
+            await self._store(self._weighing.outlived(adapter.abilities, job))
 
     async def give_up(self, jobs: Sequence[DebitJob]) -> None:
         """End what time has decided about, without billing: it is away, paused, or not ours."""
@@ -222,90 +255,79 @@ class Debits:
         if ended is None and isinstance(answer, Debited):
             await self._compare(found)
 
-    async def _attempt(self, job: DebitJob, adapter: Adapter) -> None:
-        attempt = job.attempts + 1
-        intent = Intent(job.charge_id, attempt, job.plan, repeat=job.doubt_s is not None)
+    # --- an attempt, step by step
+
+    def _intend(self, jobs: Sequence[DebitJob], over: Over) -> None:
         # From before the commit on: a node that slept in it must not send when it wakes up.
         send_by = self._clock.seconds() + SEND_WITHIN_S
-        begun = await self._begun(intent)
-        if begun is None:
-            return
-        begun_at = self._clock.seconds()
-        if job.doubt_s is None and begun.kind in _STARTED:
-            self._metrics.charges.child(_STARTED[begun.kind]).add()
-        order = DebitOrder(
-            key=str(job.charge_id),
-            charge_id=job.charge_id,
-            attempt=attempt,
-            msisdn=Msisdn(job.msisdn),
-            money=Money(job.amount_minor, job.currency),
-            merchant=begun.merchant,
-            description=begun.description,
-            repeat=begun.doubt_s is not None,
-            reservation=begun.reservation,
+        intents = [
+            Intent(job.charge_id, job.attempts + 1, job.plan, repeat=job.doubt_s is not None)
+            for job in jobs
+        ]
+        self._begin.submit(intents).addCallbacks(
+            *(self._ask_all, self._unbegun),
+            callbackArgs=(jobs, send_by, over),
+            errbackArgs=(jobs, over),
         )
-        answer = await self._ask(adapter, order, kind=begun.kind, send_by=send_by)
-        doubtful = begun.doubt_s is not None
-        self._tell_pace(order, adapter, answer, send_by=send_by, doubtful=doubtful)
-        took_s = self._clock.seconds() - begun_at
-        self._metrics.debit_seconds.child(adapter.name).observe(took_s)
-        doubt = answered(
-            doubt_s=begun.doubt_s,
-            quiet_s=job.quiet_s,
-            took_s=took_s,
-            sent=begun.kind != "query" and not isinstance(answer, NotSent),
-            attempt=attempt - job.tried_before,
-        )
-        quiet_over = quiet_before(job.quiet_s) >= adapter.abilities.quiet_period_s
-        attempted = Attempted(order, begun, doubt, quiet_over=quiet_over)
-        await self._store(self._weighing.answer(adapter, attempted, answer))
 
-    async def _begun(self, intent: Intent) -> Begun | None:
-        """The attempt on record; None when it must not be made."""
-        [begun] = await self._begin.submit([intent])
-        return begun if isinstance(begun, Begun) else None
+    def _unbegun(self, why: Failure, jobs: Sequence[DebitJob], over: Over) -> None:
+        if len(jobs) > 1 and why.check(Broken, Violated):
+            # It is one of them that can't be recorded: the others must not wait for it.
+            for job in jobs:
+                self._intend([job], over)
+        else:
+            for job in jobs:
+                over(job, why)
 
-    def _tell_pace(
+    def _ask_all(
         self,
-        order: DebitOrder,
-        adapter: Adapter,
-        answer: Answer,
-        *,
+        begun: Sequence[Begun | Ended | None],
+        jobs: Sequence[DebitJob],
         send_by: float,
-        doubtful: bool,
+        over: Over,
     ) -> None:
-        in_time = self._clock.seconds() <= send_by
-        pace = self._paces[adapter.name]
-        pace.learn(order.charge_id, answer, in_time=in_time, doubtful=doubtful)
-
-    async def _ask(
-        self, adapter: Adapter, order: DebitOrder, *, kind: str, send_by: float
-    ) -> Answer:
+        """Ask billing about those whose attempt is on record; the others must not be made."""
         clock = self._clock
 
         def may_send() -> bool:
             return clock.seconds() <= send_by
 
-        call: Callable[[], Awaitable[Answer]]
-        match kind:
-            case "debit":
-                call = partial(adapter.debit, order, may_send=may_send)
-            case "reserve":
-                call = partial(adapter.reserve, order, may_send=may_send)
-            case "capture":
-                call = partial(adapter.capture, order, may_send=may_send)
-            case "release":
-                call = partial(adapter.release, order, may_send=may_send)
-            case _:
-                call = partial(adapter.query, order)
-        return await ask(adapter, call, metrics=self._metrics)
+        for job, attempt in zip(jobs, begun, strict=True):
+            if not isinstance(attempt, Begun):
+                over(job, None)
+                continue
+            try:
+                asking = self._asking.ask(job, attempt, send_by, may_send)
+            except Exception:
+                over(job, Failure())  # of this one: the others go on
+            else:
+                asking.addCallbacks(
+                    *(self._keep, _failed), callbackArgs=(job, over), errbackArgs=(job, over)
+                )
 
-    async def _store(self, result: Result) -> None:
+    def _keep(self, result: Result, job: DebitJob, over: Over) -> None:
+        self._record.tell(result, partial(self._recorded, result, job, over))
+
+    def _recorded(
+        self, result: Result, job: DebitJob, over: Over, ended: Ended | Exception | None
+    ) -> None:
+        if isinstance(ended, StoreError):
+            _run(self._store(result, why=ended), job, over)
+        elif isinstance(ended, Exception):
+            over(job, Failure(ended))
+        elif ended is None and result.next in _SAYS:
+            _run(self._compare(result), job, over)
+        else:
+            over(job, None)
+
+    async def _store(self, result: Result, *, why: StoreError | None = None) -> None:
+        """`why` is how a first try has failed, where there was one."""
         ended = await keep(
             lambda: self._record.submit([result]),
             clock=self._clock,
             what="billing's answer",
             charge_id=result.charge_id,
+            why=why,
         )
         if ended == [None] and result.next in _SAYS:
             await self._compare(result)
@@ -325,3 +347,13 @@ class Debits:
             state=charge.state,
             said=result.result,
         )
+
+
+def _run(coro: Coroutine[Any, Any, None], job: DebitJob, over: Over) -> None:
+    """What few jobs need."""
+    running: Deferred[None] = Deferred.fromCoroutine(coro)
+    running.addCallbacks(lambda _: over(job, None), lambda why: over(job, why))
+
+
+def _failed(why: Failure, job: DebitJob, over: Over) -> None:
+    over(job, why)

@@ -22,20 +22,31 @@ PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 
 
 async def keep(
-    record: Callable[[], Awaitable[T]], *, clock: IReactorTime, what: str, charge_id: int
+    record: Callable[[], Awaitable[T]],
+    *,
+    clock: IReactorTime,
+    what: str,
+    charge_id: int,
+    why: StoreError | None = None,
 ) -> T:
-    """What `record` gives, tried again while the store fails in ways that pass."""
+    """What `record` gives, tried again while the store fails in ways that pass.
+
+    `why` is how a first try has failed, where there was one.
+    """
     for pause_s in PAUSES_S:
-        try:
-            return await record()
-        except (Broken, Violated, Closing):
-            raise
-        except StoreError as exc:
-            log.warn(
-                "{what} about charge {charge} can't be recorded yet: {why}",
-                what=what,
-                charge=charge_id,
-                why=str(exc),
-            )
+        if why is None:
+            try:
+                return await record()
+            except StoreError as exc:
+                why = exc
+        if isinstance(why, Broken | Violated | Closing):
+            raise why
+        log.warn(
+            "{what} about charge {charge} can't be recorded yet: {why}",
+            what=what,
+            charge=charge_id,
+            why=str(why),
+        )
+        why = None
         await deferLater(clock, pause_s)
     return await record()

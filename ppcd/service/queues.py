@@ -110,6 +110,7 @@ class DebitQueues(_Queues[DebitJob]):
                 closed=lambda name=name: self.standing(name),  # type: ignore[misc]
                 # Refunds have the same rate, and wait in the same line.
                 pace=Turns(pace, running_max=RUNNING_MAX, clock=clock) if pace.has_rate else pace,
+                begin=debits.begin,
             )
             for name, pace in paces.items()
         }

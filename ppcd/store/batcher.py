@@ -27,6 +27,7 @@ log = Logger(namespace="ppcd.store.batcher")
 #: Pauses between repeats of a batch whose outcome is unknown; seconds.
 REPEAT_S_MIN: Final = 0.05
 REPEAT_S_MAX: Final = 1.0
+_CLOSED: Final = "no more is taken"
 
 
 class _Submit(Generic[R]):
@@ -52,13 +53,35 @@ class _Submit(Generic[R]):
             self.answer.errback(Failure(why))  # type: ignore[no-untyped-call]
 
 
+class _Teller(Generic[R]):
+    """One item of a caller's who waits for a plain call and not for a Deferred."""
+
+    __slots__ = ("tell",)
+
+    def __init__(self, tell: Callable[[R | Exception], None]) -> None:
+        self.tell = tell
+
+    def put(self, start: int, results: Sequence[R]) -> None:
+        self.fail(results[0])
+
+    def fail(self, why: R | Exception) -> None:
+        try:
+            self.tell(why)
+        except Exception:  # the others of the batch are to be told, too
+            log.failure("a result was not taken")
+
+
 class _Piece(Generic[T, R]):
     """Neighbouring items of one submit that go together, with their keys if there are any."""
 
     __slots__ = ("items", "keys", "start", "submit")
 
     def __init__(
-        self, submit: _Submit[R], start: int, items: Sequence[T], keys: Sequence[Hashable] = ()
+        self,
+        submit: _Submit[R] | _Teller[R],
+        start: int,
+        items: Sequence[T],
+        keys: Sequence[Hashable] = (),
     ) -> None:
         self.submit = submit
         self.start = start
@@ -215,17 +238,27 @@ class Batcher(Generic[T, R]):
 
     def submit(self, items: Sequence[T]) -> Deferred[list[R]]:
         """Results in the order of `items`; NotApplied or OutcomeUnknown for all of them."""
-        if self._closing:
-            return fail(Closing("no more is taken"))
         if not items:
-            return succeed([])
-        if self.waiting + len(items) > self._waiting_max:
-            return fail(Busy(f"{self.waiting} items wait for the database already"))
+            return fail(Closing(_CLOSED)) if self._closing else succeed([])
         submit: _Submit[R] = _Submit(len(items))
-        self._line.put(_Piece(submit, 0, items))
-        self.waiting += len(items)
-        self._start()
+        self._take_in(submit, items)
         return submit.answer
+
+    def tell(self, item: T, told: Callable[[R | Exception], None]) -> None:
+        """As `submit` of one item, where thousands come one by one: `told` gets its result, or why
+        there is none.
+        """
+        self._take_in(_Teller(told), [item])
+
+    def _take_in(self, waiter: _Submit[R] | _Teller[R], items: Sequence[T]) -> None:
+        if self._closing:
+            waiter.fail(Closing(_CLOSED))
+        elif self.waiting + len(items) > self._waiting_max:
+            waiter.fail(Busy(f"{self.waiting} items wait for the database already"))
+        else:
+            self._line.put(_Piece(waiter, 0, items))
+            self.waiting += len(items)
+            self._start()
 
     def drained(self) -> Deferred[None]:
         """Fires when nothing waits and nothing is in flight."""

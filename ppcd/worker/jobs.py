@@ -11,8 +11,9 @@ from typing import Final, Generic, Protocol, TypeVar
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from ppcd.flow.background import background
+from ppcd.flow.background import background, report
 from ppcd.metrics import Metrics
 from ppcd.store.failures import StoreError
 from ppcd.worker.queue import Queue
@@ -64,6 +65,11 @@ class Jobs(Generic[J]):
     stop button); `held` says so of one job, and `hold` puts it off. `pace` sets lower limits than
     `running_max` and `queue_max`, as it goes. `queue`, of that size, says who takes turns; without
     one, jobs are begun in the order in which they came.
+
+    With `begin`, jobs are handed to it in place of the step's `run`, as many as may be begun at
+    once, and it tells of each when it is over and what it failed with, if it did: what costs
+    something for each job costs less for all. Those then follow that come in the same turn.
+    `held` is not asked.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class Jobs(Generic[J]):
         hold: Callable[[J], Awaitable[None]] | None = None,
         pace: Pace | None = None,
         queue: Queue[J] | None = None,
+        begin: Callable[[Sequence[J], Callable[[J, Failure | None], None]], None] | None = None,
     ) -> None:
         self.kind = kind
         self._step = step
@@ -95,7 +102,10 @@ class Jobs(Generic[J]):
         self._held = held
         self._hold = hold
         self._pace = pace
+        self._begin = begin
         self._pacing: IDelayedCall | None = None
+        #: Jobs have ended in this turn: others follow at its end.
+        self._following: IDelayedCall | None = None
         self._queue = Queue[J](size_max=queue_max) if queue is None else queue
         self._taken: set[Hashable] = set()
         self._surplus: list[J] = []
@@ -152,10 +162,10 @@ class Jobs(Generic[J]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for timer in (self._pacing, self._returning):
+        for timer in (self._pacing, self._returning, self._following):
             if timer is not None:
                 timer.cancel()
-        self._pacing = self._returning = None
+        self._pacing = self._returning = self._following = None
         self._empty()
         if self._running == 0:
             return succeed(None)
@@ -193,12 +203,18 @@ class Jobs(Generic[J]):
         self._pumping = True
         if self._closed():
             self._empty()
+        together = []
         while self._queue and not self._stopping and self._may_begin():
             job = self._queue.take()
             if job is None:
                 break  # those that wait are for lanes that have their share
             self._running += 1
-            background(f"run a {self.kind} job", self._run(job), self._metrics)
+            if self._begin is None:
+                background(f"run a {self.kind} job", self._run(job), self._metrics)
+            else:
+                together.append(job)
+        if self._begin is not None and together:
+            self._begin(together, self._over)
         self._pumping = False
 
     def _may_begin(self) -> bool:
@@ -234,13 +250,35 @@ class Jobs(Generic[J]):
             else:
                 await self._step.run(job)
         except StoreError as exc:
-            # The job's lease runs out, and somebody takes it over: nothing is lost but time.
-            log.warn("a {kind} job is left for later: {why}", kind=self.kind, why=str(exc))
+            self._left(exc)
         finally:
-            self._running -= 1
-            self._queue.done(job, quick=self._clock.seconds() - begun_at < QUICK_S)
-            self._taken.discard(self._key(job))
+            self._done(job, quick=self._clock.seconds() - begun_at < QUICK_S)
             self._next()
+
+    def _over(self, job: J, why: Failure | None) -> None:
+        """One of those that were begun together."""
+        if why is not None and isinstance(why.value, StoreError):
+            self._left(why.value)
+        elif why is not None:
+            report(f"run a {self.kind} job", why, self._metrics)
+        self._done(job, quick=False)
+        if self._stopping:
+            self._next()
+        elif self._following is None:
+            self._following = self._clock.callLater(0, self._follow)
+
+    def _follow(self) -> None:
+        self._following = None
+        self._next()
+
+    def _left(self, why: StoreError) -> None:
+        # The job's lease runs out, and somebody takes it over: nothing is lost but time.
+        log.warn("a {kind} job is left for later: {why}", kind=self.kind, why=str(why))
+
+    def _done(self, job: J, *, quick: bool) -> None:
+        self._running -= 1
+        self._queue.done(job, quick=quick)
+        self._taken.discard(self._key(job))
 
     def _next(self) -> None:
         if self._stopping:

@@ -1,15 +1,17 @@
 """The debit step: intents that grow old, answers that come late, and answers nobody can record."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 
 from ppcd.charge.debit import Abilities, Debited, DenialReason, Denied, Unknown
+from ppcd.charge.money import UnknownCurrency
 from ppcd.charge.rules import State
 from ppcd.store.failures import Closing, NotApplied, OutcomeUnknown, Violated
 from ppcd.store.limits import SumLimits
-from ppcd.store.rows import ChargeRow, PromptKey
+from ppcd.store.rows import ChargeRow, DebitJob, PromptKey
 from tests.billing.adapter_contract import Fault
 from tests.builders import Store
 from tests.conftest import Criticals
@@ -320,6 +322,52 @@ def test_an_answer_in_strange_letters_is_recorded_all_the_same(
     world.adapter.debit = strange  # type: ignore[method-assign]
     world.pump()
     assert world.state(charge) is state
+
+
+def several(world: World, count: int) -> tuple[list[ChargeRow], list[DebitJob]]:
+    """Charges whose debits are about to be asked for, and the jobs."""
+    charges, jobs = [], []
+    for _ in range(count):
+        charges.append(confirmed(world))
+        jobs.append(world.offers.debited.popleft())
+    return charges, jobs
+
+
+def test_of_several_begun_together_one_that_cannot_be_recorded_is_left_alone(
+    unsteady: tuple[World, Unsteady],
+) -> None:
+    """Broken together and then each by itself: the bad one alone fails."""
+    world, runner = unsteady
+    charges, jobs = several(world, 3)
+    bad = Violated("23514", constraint="none")
+    runner.troubles["_begin_all"] = [bad, None, bad]
+    over: list[Any] = []
+    world.debits.begin(jobs, lambda job, why: over.append((job.charge_id, why and why.value)))
+    assert over == [(c.charge_id, bad if n == 1 else None) for n, c in enumerate(charges)]
+    assert [world.state(c) for c in charges] == [
+        *(State.SUCCEEDED, State.CONFIRMED, State.SUCCEEDED)
+    ]
+
+
+def test_of_several_begun_together_each_is_told_of_a_database_that_is_away(
+    unsteady: tuple[World, Unsteady],
+) -> None:
+    world, runner = unsteady
+    _, jobs = several(world, 2)
+    runner.troubles["_begin_all"] = [NotApplied("down")]
+    over: list[Any] = []
+    world.debits.begin(jobs, lambda job, why: over.append((job, why and type(why.value))))
+    assert over == [(job, NotApplied) for job in jobs]
+    assert world.billing.asked == []
+
+
+def test_of_several_begun_together_a_bug_is_one_s_alone(world: World) -> None:
+    charges, [first, second] = several(world, 2)
+    over: list[Any] = []
+    strange = replace(first, currency="???")
+    world.debits.begin([strange, second], lambda job, why: over.append(why and type(why.value)))
+    assert over == [UnknownCurrency, None]
+    assert world.state(charges[1]) is State.SUCCEEDED
 
 
 def test_jobs_can_be_given_back(world: World) -> None:

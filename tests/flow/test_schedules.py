@@ -10,7 +10,7 @@ import pytest
 from ppcd.charge import reservation
 from ppcd.charge.debit import DebitOrder, Doubt, NextStep
 from ppcd.charge.rules import Event
-from ppcd.flow import debit, weighing
+from ppcd.flow import asking, weighing
 from ppcd.store import debits, intents
 from tests.billing.adapter_contract import Fault
 from tests.builders import Store
@@ -38,7 +38,7 @@ def a_key_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
         values["key"] = f"{values['key']}{values['attempt']}"
         return DebitOrder(**values)
 
-    monkeypatch.setattr(debit, "DebitOrder", order)
+    monkeypatch.setattr(asking, "DebitOrder", order)
 
 
 def what_is_not_found_never_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,12 +58,12 @@ def a_doubt_is_sent_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def an_old_intent_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    ask = debit.Debits._ask
+    ask = asking.Asking.ask
 
-    async def late(self: debit.Debits, *args: Any, send_by: float, **more: Any) -> Any:
-        return await ask(self, *args, send_by=send_by + 100_000, **more)
+    def late(self: Any, job: Any, begun: Any, send_by: float, may_send: Any) -> Any:
+        return ask(self, job, begun, send_by + 100_000, lambda: True)
 
-    monkeypatch.setattr(debit.Debits, "_ask", late)
+    monkeypatch.setattr(asking.Asking, "ask", late)
 
 
 def an_open_attempt_is_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from ppcd.store.lanes import (
     StoreError,
     Violated,
 )
+from tests.conftest import Criticals
 from tests.postgres import query
 
 P = ParamSpec("P")
@@ -117,6 +118,39 @@ def test_what_a_batch_led_to_is_told_as_a_whole_and_before_those_who_wait() -> N
     for call in lanes.calls[2:]:
         call.succeed()
     assert told == [[2], [2], [4, 6], [4, 6], [8], [8]]
+
+
+def test_who_waits_for_a_plain_call_is_told_the_same() -> None:
+    lanes = HandLanes()
+    batcher = Batcher(lanes, double, size_max=10, waiting_max=2)
+    told: list[Any] = []
+    for item in (1, 2, 3, 4):
+        batcher.tell(item, told.append)
+    assert isinstance(told.pop(), Busy)
+    for call in lanes.calls:  # each leads to the next
+        call.succeed()
+    assert told == [2, 4, 6]
+    batcher.tell(5, told.append)
+    lanes.calls[-1].fail(NotApplied("away"))
+    assert isinstance(told[3], NotApplied)
+    batcher.close()
+    batcher.tell(6, told.append)
+    assert isinstance(told[4], Closing)
+    assert result_of(batcher.submit([7])).args == told[4].args
+
+
+def test_one_who_breaks_when_told_is_logged_and_keeps_it_from_nobody(criticals: Criticals) -> None:
+    lanes = HandLanes()
+    batcher = Batcher(lanes, double, size_max=10)
+    told: list[Any] = []
+    batcher.tell(0, told.append)
+    batcher.tell(1, lambda result: told[1000])
+    batcher.tell(2, told.append)
+    for call in lanes.calls:
+        call.succeed()
+    assert told == [0, 4]
+    [logged] = criticals.take()
+    assert "a result was not taken" in logged
 
 
 def test_a_batch_has_its_limit_and_keeps_submits_whole() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from ppcd.metrics import Metrics
 from ppcd.store.failures import NotApplied
@@ -168,6 +169,72 @@ def test_a_bug_in_a_job_is_reported_and_the_next_one_runs(
     assert "run a debit job" in reported
     assert scene.step.ran == [1, 2, 3]
     assert scene.metrics.background_failures.child().value == 1
+
+
+# --- jobs that are begun together -------------------------------------------------------------
+
+
+class Together:
+    """Begins jobs when it is handed them, and ends them as a test says."""
+
+    def __init__(self) -> None:
+        self.handed: list[list[int]] = []
+        self._over: Any = None
+
+    def begin(self, jobs: Sequence[int], over: Any) -> None:
+        self.handed.append(list(jobs))
+        self._over = over
+
+    def end(self, *jobs: int, why: Exception | None = None) -> None:
+        for job in jobs:
+            self._over(job, None if why is None else Failure(why))
+
+
+def test_jobs_begin_together_and_those_follow_together_that_have_room_in_one_turn() -> None:
+    together = Together()
+    scene = Scene(running_max=3, queue_max=10, begin=together.begin)
+    scene.jobs.offer([1, 2, 3, 4, 5, 6])
+    assert together.handed == [[1, 2, 3]]
+    together.end(2, 3)
+    assert (scene.jobs.running, scene.jobs.queued) == (1, 3)
+    scene.clock.advance(0)
+    assert together.handed == [[1, 2, 3], [4, 5]]
+    together.end(1, 4, 5)
+    scene.clock.advance(0)
+    together.end(6)
+    scene.clock.advance(0)
+    assert together.handed[2:] == [[6]]
+    assert (scene.jobs.running, scene.jobs.queued) == (0, 0)
+    assert scene.clock.getDelayedCalls() == []
+
+
+def test_what_one_of_them_failed_with_is_its_own(criticals: Criticals) -> None:
+    together = Together()
+    scene = Scene(running_max=3, begin=together.begin)
+    scene.jobs.offer([1, 2, 3])
+    together.end(1, why=NotApplied("away"))
+    together.end(2, why=KeyError("bug"))
+    [reported] = criticals.take()
+    assert "run a debit job" in reported
+    assert scene.metrics.background_failures.child().value == 1
+    assert scene.jobs.running == 1
+    scene.jobs.offer([1])
+    scene.clock.advance(0)
+    assert together.handed == [[1, 2, 3], [1]]
+
+
+def test_a_stop_waits_for_all_that_were_begun_together_and_begins_no_more() -> None:
+    together = Together()
+    scene = Scene(running_max=2, begin=together.begin)
+    scene.jobs.offer([1, 2, 3])
+    together.end(1)
+    stopped: list[None] = []
+    scene.jobs.stop().addCallback(stopped.append)
+    assert scene.step.released == [3]
+    together.end(2)
+    assert stopped == [None]
+    assert together.handed == [[1, 2]]
+    assert scene.clock.getDelayedCalls() == []
 
 
 # --- looking for overdue work -----------------------------------------------------------------

@@ -1,0 +1,116 @@
+"""One attempt at a debit whose intent is on record: billing is asked, and its answer weighed.
+
+Owns what billing is told of a charge, and what its answer says of billing itself. Refuses to know
+how intents and results get into the database (`debit`), and what an answer leads to (`weighing`).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from ppcd.charge.debit import DebitOrder, NotSent
+from ppcd.charge.money import Money
+from ppcd.charge.msisdn import Msisdn
+from ppcd.flow.attempts import answered, ask, quiet_before
+from ppcd.flow.pace import Pace
+from ppcd.flow.ports import Adapter
+from ppcd.flow.weighing import Answer, Attempted, Weighing
+from ppcd.metrics import Metrics
+from ppcd.store.debits import Result
+from ppcd.store.intents import Begun
+from ppcd.store.rows import DebitJob
+
+#: What a charge becomes when an attempt of this kind is the first that may reach billing.
+_STARTED: Final = {"debit": "debiting", "reserve": "reserving"}
+
+
+class Asking:
+    """Asks the billing systems."""
+
+    def __init__(
+        self,
+        *,
+        adapters: Mapping[str, Adapter],
+        paces: Mapping[str, Pace],
+        clock: IReactorTime,
+        metrics: Metrics,
+        weighing: Weighing,
+    ) -> None:
+        self._adapters = adapters
+        self._paces = paces
+        self._clock = clock
+        self._metrics = metrics
+        self._weighing = weighing
+
+    def ask(
+        self, job: DebitJob, begun: Begun, send_by: float, may_send: Callable[[], bool]
+    ) -> Deferred[Result]:
+        """What billing's answer to an attempt on record leads to.
+
+        It is sent by `send_by`, or not at all; `may_send` says in the turn of writing whether it
+        is that late.
+        """
+        adapter = self._adapters[job.billing]
+        begun_at = self._clock.seconds()
+        if job.doubt_s is None and begun.kind in _STARTED:
+            self._metrics.charges.child(_STARTED[begun.kind]).add()
+        order = DebitOrder(
+            key=str(job.charge_id),
+            charge_id=job.charge_id,
+            attempt=begun.attempt,
+            msisdn=Msisdn(job.msisdn),
+            money=Money(job.amount_minor, job.currency),
+            merchant=begun.merchant,
+            description=begun.description,
+            repeat=begun.doubt_s is not None,
+            reservation=begun.reservation,
+        )
+        asking = ask(adapter, _call(adapter, order, begun.kind, may_send), metrics=self._metrics)
+        return asking.addCallback(self._weigh, job, begun, order, adapter, begun_at, send_by)
+
+    def _weigh(
+        self,
+        answer: Answer,
+        job: DebitJob,
+        begun: Begun,
+        order: DebitOrder,
+        adapter: Adapter,
+        begun_at: float,
+        send_by: float,
+    ) -> Result:
+        now = self._clock.seconds()
+        doubtful = begun.doubt_s is not None
+        pace = self._paces[adapter.name]
+        pace.learn(order.charge_id, answer, in_time=now <= send_by, doubtful=doubtful)
+        took_s = now - begun_at
+        self._metrics.debit_seconds.child(adapter.name).observe(took_s)
+        doubt = answered(
+            doubt_s=begun.doubt_s,
+            quiet_s=job.quiet_s,
+            took_s=took_s,
+            sent=begun.kind != "query" and not isinstance(answer, NotSent),
+            attempt=begun.attempt - job.tried_before,
+        )
+        quiet_over = quiet_before(job.quiet_s) >= adapter.abilities.quiet_period_s
+        attempted = Attempted(order, begun, doubt, quiet_over=quiet_over)
+        return self._weighing.answer(adapter, attempted, answer)
+
+
+def _call(
+    adapter: Adapter, order: DebitOrder, kind: str, may_send: Callable[[], bool]
+) -> Callable[[], Awaitable[Answer]]:
+    """How billing is asked for what an attempt is."""
+    match kind:
+        case "debit":
+            return partial(adapter.debit, order, may_send=may_send)
+        case "reserve":
+            return partial(adapter.reserve, order, may_send=may_send)
+        case "capture":
+            return partial(adapter.capture, order, may_send=may_send)
+        case "release":
+            return partial(adapter.release, order, may_send=may_send)
+        case _:
+            return partial(adapter.query, order)

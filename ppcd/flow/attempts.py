@@ -100,7 +100,7 @@ def ask(
         in_flight.add(-1)
         # A bug of the adapter's: what it may have sent is unknown.
         log.failure("billing {billing} failed on an answer", why, billing=adapter.name)
-        return Unknown(f"the adapter failed: {why.type.__name__}")
+        return Unknown(f"the adapter failed: {type(why.value).__name__}")
 
     in_flight.add()
     try:

@@ -271,7 +271,7 @@ class Debits:
         )
 
     def _unbegun(self, why: Failure, jobs: Sequence[DebitJob], over: Over) -> None:
-        if len(jobs) > 1 and why.check(Broken, Violated):
+        if len(jobs) > 1 and isinstance(why.value, Broken | Violated):
             # It is one of them that can't be recorded: the others must not wait for it.
             for job in jobs:
                 self._intend([job], over)
@@ -299,7 +299,8 @@ class Debits:
             try:
                 asking = self._asking.ask(job, attempt, send_by, may_send)
             except Exception:
-                over(job, Failure())  # of this one: the others go on
+                # Of this one: the others go on.
+                over(job, Failure())  # type: ignore[no-untyped-call]
             else:
                 asking.addCallbacks(
                     *(self._keep, _failed), callbackArgs=(job, over), errbackArgs=(job, over)
@@ -314,7 +315,7 @@ class Debits:
         if isinstance(ended, StoreError):
             _run(self._store(result, why=ended), job, over)
         elif isinstance(ended, Exception):
-            over(job, Failure(ended))
+            over(job, Failure(ended))  # type: ignore[no-untyped-call]
         elif ended is None and result.next in _SAYS:
             _run(self._compare(result), job, over)
         else:

@@ -334,7 +334,7 @@ class Store:
             "not_found": debits.Next.DENIED,
         }
         what = Result(charge.charge_id, attempt, result, following or plain[result])
-        [ended] = self.run(debits.record, [replace(what, **changes)], lease_s=LEASE_S)
+        [ended] = self.run(debits.record, [what._replace(**changes)], lease_s=LEASE_S)
         return ended
 
     def claim_debits(self, limit: int = 100, billing: str = "sim") -> list[DebitJob]:

@@ -6,8 +6,7 @@ failure means, how old and how quiet a doubt is. Refuses to know what is recorde
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.logger import Logger
@@ -45,8 +44,7 @@ RETRY_AFTER_MAX_S: Final = 60.0
 _UNHOLDABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class DoubtAge:
+class DoubtAge(NamedTuple):
     """What is known of a doubt when a decision is due: ages in seconds."""
 
     age_s: float

@@ -5,7 +5,6 @@ Refuses to know how a billing system is spoken to, and what its answers lead to:
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -215,7 +214,7 @@ class Debits:
         for job, begun in zip(late, ends, strict=True):
             if isinstance(begun, Begun):  # the database's clock has gone back meanwhile
                 back = Result(job.charge_id, begun.attempt, "not_sent", Next.AGAIN, delay_s=1)
-                await self._store(replace(back, plan=begun.kind))
+                await self._store(back._replace(plan=begun.kind))
         for job in jobs:
             adapter = self._adapters.get(job.billing)
             if job.open and adapter is not None:

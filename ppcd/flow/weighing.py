@@ -5,8 +5,7 @@ done about a doubt are the domain's; how it is stored is `store.debits`'.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from twisted.logger import Logger
 
@@ -46,8 +45,7 @@ log = Logger(namespace="ppcd.flow.debit")
 Answer: TypeAlias = QueryAnswer | Released
 
 
-@dataclass(frozen=True, slots=True)
-class Attempted:
+class Attempted(NamedTuple):
     """An attempt that has been answered, and the doubt after it."""
 
     order: DebitOrder

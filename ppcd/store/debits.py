@@ -6,9 +6,8 @@ billing system is asked, and what an answer means: `flow` tells it a decision.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ppcd.store.reservations import Held, hold
 from ppcd.store.rows import DebitJob, Ended, PromptKey, PromptNo, webhook_key
@@ -155,8 +154,7 @@ class Next(StrEnum):
 ENDS: Final = frozenset({Next.SUCCEEDED, Next.DENIED, Next.CANCELLED})
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What billing said to an attempt, and the decision about the charge."""
 
     charge_id: int
@@ -174,7 +172,7 @@ class Result:
 
     def then(self, following: Next, **changes: Any) -> "Result":
         """The same result, with what follows."""
-        return replace(self, next=following, **changes)
+        return self._replace(next=following, **changes)
 
 
 _INSERT_RESULTS = """

@@ -6,7 +6,7 @@ job says: the confirming statement did not look. Refuses to know answers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,9 +17,10 @@ from ppcd.store.rows import Ended
 from ppcd.store.spending import grant, lock
 from ppcd.store.sql import Cursor, columns, integers
 
+# As tuples: thousands a second are made, and a frozen dataclass takes three times as long.
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+
+class Begun(NamedTuple):
     """An attempt on record: it may be made now."""
 
     attempt: int
@@ -36,8 +37,7 @@ class Begun:
     decision: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """What a worker wants to do about a job: what it is for, or ask what became of it."""
 
     charge_id: int

@@ -52,7 +52,7 @@ def settle_debit(
         return None
     cur.execute(_INSERT_DEBIT, about)
     cur.execute(_TAKE_DEBIT, about)
-    [ended] = debits.record(cur, [replace(result, attempt=row[0] + 1)], lease_s=lease_s)
+    [ended] = debits.record(cur, [result._replace(attempt=row[0] + 1)], lease_s=lease_s)
     return ended
 
 

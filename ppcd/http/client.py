@@ -16,9 +16,9 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
 
 from ppcd.http.bounded import bounded, stop
-from ppcd.http.connection import Connection, wire_request
+from ppcd.http.connection import Connection, said, wire_request
 from ppcd.http.deadlines import Deadlines
-from ppcd.http.reader import Answer, AnswerTooLarge, Garbled
+from ppcd.http.reader import Answer
 from ppcd.http.resolve import SystemResolver
 from ppcd.http.tls import ClientTls, UnbufferedTlsFactory, client_options
 from ppcd.http.urls import Url, UrlError, literal_address
@@ -82,6 +82,7 @@ class _Host:
     members: set[Connection] = field(default_factory=set)
     idle: list[tuple[Connection, float]] = field(default_factory=list)
     waiting: deque[_Request] = field(default_factory=deque)
+    waking: bool = False
 
     @property
     def opened(self) -> int:
@@ -192,10 +193,14 @@ class Client:
         """Write it in this very turn, if that is still allowed."""
         if request.waits_apart:
             request.until = self._reactor.seconds() + request.timeout_s
-        may_send = request.may_send
-        if may_send is not None and not may_send():
+        why: Exception | None = None
+        try:
+            if request.may_send is not None and not request.may_send():
+                why = NotSent("it was no longer allowed when the connection was ready")
+        except Exception as exc:  # the caller's mistake, and nobody else's
+            why = exc
+        if why is not None:
             self._release(request.host, connection)
-            why = NotSent("it was no longer allowed when the connection was ready")
             self._fail(request, why)
             return
         self._deadlines.set(request, request.until)
@@ -217,8 +222,11 @@ class Client:
             request.answer.errback(answer)
         else:
             late = isinstance(answer, TimeoutError)
-            said = "timeout waiting for the answer"
-            why = NoAnswer(said if late else f"waiting for the answer: {_said(answer)}")
+            why = NoAnswer(
+                "timeout waiting for the answer"
+                if late
+                else f"waiting for the answer: {said(answer)}"
+            )
             why.__cause__ = answer
             request.answer.errback(why)
 
@@ -250,8 +258,7 @@ class Client:
         for host in self._hosts.values():
             for connection, _ in host.idle:
                 connection.close()
-            while host.waiting:
-                self._wake_one(host)
+            self._wake(host)
         for connection, gone in list(self._alive.items()):
             if not connection.in_flight:
                 timer = self._reactor.callLater(_CLOSE_TIMEOUT_S, connection.abort)
@@ -268,9 +275,20 @@ class Client:
             connection.abort()
         return None
 
-    def _wake_one(self, host: _Host) -> None:
-        if host.waiting:
-            self._go(host.waiting.popleft())
+    def _wake(self, host: _Host) -> None:
+        """Let go on who waits, as far as there is room: one after another, for each that may not be
+        sent any more makes room for the next.
+        """
+        if host.waking:
+            return
+        host.waking = True
+        try:
+            while host.waiting and (
+                host.idle or host.opened < self._connections_max or self._closed
+            ):
+                self._go(host.waiting.popleft())
+        finally:
+            host.waking = False
 
     async def _open(
         self, host: _Host, where: Url, until: float, connect_timeout_s: float
@@ -291,11 +309,11 @@ class Client:
         except TimeoutError as exc:
             raise NotSent("timeout connecting") from exc
         except Exception as exc:
-            raise NotSent(f"connecting: {_said(exc)}") from exc
+            raise NotSent(f"connecting: {said(exc)}") from exc
         finally:
             host.connecting -= 1
             if connection is None:
-                self._wake_one(host)
+                self._wake(host)
                 self._sweep_later()  # forgets a host that can't be reached
 
     async def _connect(self, host: _Host, where: Url) -> Connection:
@@ -351,7 +369,7 @@ class Client:
             return
         host.idle.append((connection, self._reactor.seconds()))
         self._sweep_later()
-        self._wake_one(host)
+        self._wake(host)
 
     def _sweep_later(self) -> None:
         if self._sweep is None or not self._sweep.active():
@@ -375,17 +393,6 @@ class Client:
         host.idle = [entry for entry in host.idle if entry[0] is not connection]
         if connection in host.members:
             host.members.discard(connection)
-            self._wake_one(host)
+            self._wake(host)
         gone = self._alive.pop(connection)
         gone.callback(None)
-
-
-def _said(exc: Exception) -> str:
-    """One line about a transport's failure, for logs and facts; without addresses or content."""
-    if isinstance(exc, Garbled | AnswerTooLarge):
-        return f"{type(exc).__name__} ({exc})"
-    reasons = getattr(exc, "reasons", None)
-    if reasons:
-        inner = reasons[0].value
-        return f"{type(exc).__name__} ({type(inner).__name__})"
-    return type(exc).__name__

@@ -191,3 +191,14 @@ def _socket_of(transport: object) -> socket.socket | None:
         transport = below
     found = getattr(transport, "socket", None)
     return found if isinstance(found, socket.socket) else None
+
+
+def said(exc: Exception) -> str:
+    """One line about a transport's failure, for logs and facts; without addresses or content."""
+    if isinstance(exc, Garbled | AnswerTooLarge):
+        return f"{type(exc).__name__} ({exc})"
+    reasons = getattr(exc, "reasons", None)
+    if reasons:
+        inner = reasons[0].value
+        return f"{type(exc).__name__} ({type(inner).__name__})"
+    return type(exc).__name__

@@ -213,9 +213,11 @@ class Jobs(Generic[J]):
                 background(f"run a {self.kind} job", self._run(job), self._metrics)
             else:
                 together.append(job)
-        if self._begin is not None and together:
-            self._begin(together, self._over)
-        self._pumping = False
+        try:
+            if self._begin is not None and together:
+                self._begin(together, self._over)
+        finally:
+            self._pumping = False
 
     def _may_begin(self) -> bool:
         pace = self._pace

@@ -25,7 +25,7 @@ _ROOMS: Final = {
     "create": ("flow/request", "store/creation", "partner/", "http/server", "http/exchange"),
     "prompt": ("flow/prompt", "sms/carrier", "charge/texts", "store/prompts"),
     "reply": ("flow/reply", "sms/inbound", "store/replies"),
-    "debit": ("flow/debit", "flow/weighing", "billing/", "store/debits"),
+    "debit": ("flow/debit", "flow/asking", "flow/weighing", "billing/", "store/debits"),
     "webhook": ("flow/notify", "webhook/", "store/notifications"),
     "HTTP client": ("http/client", "http/connection"),
     "SMPP": ("smpp/",),

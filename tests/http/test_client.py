@@ -506,6 +506,33 @@ def test_too_many_waiting_is_not_sent() -> None:
     assert isinstance(world.post().error, NotSent)
 
 
+def test_however_many_may_not_be_sent_any_more_each_is_told() -> None:
+    """A node that slept: what waits is not sent, one after another and not one inside another."""
+    world = _World(connections_per_host_max=1, waiting_per_host_max=2000)
+    first = world.post()
+    others = [world.post(may_send=lambda: False) for _ in range(1500)]
+    last = world.post()
+    server = world.accepts()
+    server.answers()
+    assert first.answer
+    assert all(isinstance(call.error, NotSent) for call in others)
+    server.answers()
+    assert last.answer
+
+
+def test_one_whose_caller_breaks_harms_no_other() -> None:
+    world = _World(connections_per_host_max=1)
+    first = world.post()
+    broken = world.post(may_send=lambda: {}["gone"])
+    last = world.post()
+    server = world.accepts()
+    server.answers()
+    assert first.answer
+    assert isinstance(broken.error, KeyError)
+    server.answers()
+    assert last.answer
+
+
 def test_hosts_do_not_wait_for_each_other() -> None:
     world = _World(connections_per_host_max=1)
     world.post()

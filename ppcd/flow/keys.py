@@ -43,13 +43,15 @@ class Keys:
     one's parsing.
     """
 
-    def __init__(self, *, lanes: Runner) -> None:
-        self._of_keys: Batcher[bytes, Holder | None] = Batcher(lanes, keys.holders, size_max=500)
+    def __init__(self, *, lanes: Runner, gather_s: float = 0.0) -> None:
+        self._of_keys: Batcher[bytes, Holder | None] = Batcher(
+            lanes, keys.holders, size_max=500, gather_s=gather_s
+        )
         self._of_tokens: Batcher[bytes, Holder | None] = Batcher(
-            lanes, tokens.holders, size_max=500
+            lanes, tokens.holders, size_max=500, gather_s=gather_s
         )
         self._of_certificates: Batcher[Shown, Holder | None] = Batcher(
-            lanes, certificates.holders, size_max=500
+            lanes, certificates.holders, size_max=500, gather_s=gather_s
         )
 
     async def holder(self, key: str, *, address: str) -> Holder | None:

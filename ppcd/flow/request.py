@@ -16,10 +16,26 @@ from ppcd.charge.money import Money, to_major_number
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.rules import State
 from ppcd.charge.texts import LANGUAGES, one_line
+from ppcd.flow.answers import (
+    AlreadyCancelled,
+    AlreadyConfirmed,
+    AlreadyEnded,
+    Busy,
+    CancelAnswer,
+    Cancelled,
+    CannotReserve,
+    CorrelatorTaken,
+    CreateAnswer,
+    Created,
+    NoFreeAddress,
+    NotFound,
+    NotServed,
+    ReferenceTaken,
+    Replayed,
+)
 from ppcd.flow.document import document_text
 from ppcd.flow.ends import hand_on
-from ppcd.flow.keys import Keys, partner_of
-from ppcd.flow.keys import Partner as Partner  # part of what partners can ask
+from ppcd.flow.keys import Keys, Partner, partner_of
 from ppcd.flow.ports import LEASE_S, Ids, Offers
 from ppcd.flow.view import ChargeView, view_of
 from ppcd.flow.waiting import Ends
@@ -35,6 +51,32 @@ from ppcd.store.registers import TariffRow
 from ppcd.store.rows import Address, ChargeRow, Conflict, NewCharge, PromptKey, PromptNo
 from ppcd.store.sql import Cursor
 from ppcd.store.subscribers import NO_LIMITS, Limits, Spared
+
+__all__ = [
+    "RETRY_AFTER_S",
+    "AlreadyCancelled",
+    "AlreadyConfirmed",
+    "AlreadyEnded",
+    "Busy",
+    "CancelAnswer",
+    "Cancelled",
+    "CannotReserve",
+    "ChargeRules",
+    "CorrelatorTaken",
+    "CreateAnswer",
+    "Created",
+    "NoFreeAddress",
+    "NotFound",
+    "NotServed",
+    "Order",
+    "OverLimit",
+    "Partner",
+    "ReferenceTaken",
+    "Replayed",
+    "Requests",
+    "RouteRules",
+    "Spared",
+]
 
 RETRY_AFTER_S: Final = 2.0
 #: What is kept of a partner's words, in units of UCS-2; a text may cut them further.
@@ -63,94 +105,6 @@ class Order:
     fingerprint: bytes
     #: The money is to be held first, and taken when the partner confirms.
     two_step: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    charge: ChargeView
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """The same request came before; here is its charge."""
-
-    charge: ChargeView
-
-
-@dataclass(frozen=True, slots=True)
-class CorrelatorTaken:
-    """Another request came under this correlator."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceTaken:
-    """Another charge of this partner has this reference."""
-
-
-@dataclass(frozen=True, slots=True)
-class NoFreeAddress:
-    """So many charges wait for this subscriber's answer that no reply address is left."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotServed:
-    """No route serves this number: it is not this operator's."""
-
-
-@dataclass(frozen=True, slots=True)
-class CannotReserve:
-    """The billing system behind this number's route makes charges in one step only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Busy:
-    """Not now, or nobody knows: the same request again is harmless when it has a correlator."""
-
-    retry_after_s: float
-
-
-CreateAnswer = (
-    Created
-    | Replayed
-    | CorrelatorTaken
-    | ReferenceTaken
-    | NoFreeAddress
-    | NotServed
-    | CannotReserve
-    | Spared
-    | OverLimit
-    | Busy
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """This call ended it."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlreadyConfirmed:
-    """The subscriber was faster."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlreadyCancelled:
-    """An earlier call ended it."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlreadyEnded:
-    """It had ended without a debit, otherwise than by a cancel."""
-
-    state: State
-
-
-@dataclass(frozen=True, slots=True)
-class NotFound:
-    """This partner has no such charge."""
-
-
-CancelAnswer = Cancelled | AlreadyConfirmed | AlreadyCancelled | AlreadyEnded | NotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,8 +152,12 @@ class Requests:
         ids: Ids,
         offers: Offers,
         metrics: Metrics,
+        gather_s: float = 0.0,
     ) -> None:
-        """`routes` and `rules` give what is in force now; `random_below` is cryptographic."""
+        """`routes` and `rules` give what is in force now; `random_below` is cryptographic.
+
+        Keys are looked up, and charges made, every `gather_s` when there are many.
+        """
         self._lanes = lanes
         self._routes = routes
         self._rules = rules
@@ -207,7 +165,7 @@ class Requests:
         self._ids = ids
         self._offers = offers
         self._metrics = metrics
-        self._keys = Keys(lanes=lanes)
+        self._keys = Keys(lanes=lanes, gather_s=gather_s)
         self._create: Batcher[NewCharge, CreateResult] = Batcher(
             lanes,
             self._create_all,
@@ -215,6 +173,7 @@ class Requests:
             waiting_max=5000,
             key=lambda new: new.msisdn,
             retry_unknown=True,
+            gather_s=gather_s,
         )
         self._get: Batcher[int, ChargeRow | None] = Batcher(lanes, charges.get, size_max=500)
         self._ends = Ends(lanes=lanes, clock=clock, metrics=metrics)

@@ -6,6 +6,7 @@ in, what is in flight to its end, then the links and lanes.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -53,6 +54,8 @@ log = Logger(namespace="ppcd.service")
 CONFIRMING_LANES: Final = 3
 #: Prompts, debits and events take so much longer at most, twice, for commits that cost less each.
 GATHER_S: Final = 0.02
+#: A partner's request waits so much longer at most, twice: for its key, and to be created.
+REQUESTS_GATHER_S: Final = 0.01
 #: How often a missing database is tried.
 STORE_RETRY_S: Final = 2.0
 #: A stop takes no longer than 25 s in all, whatever hangs: for what is in flight, and for each of
@@ -93,21 +96,11 @@ class Node:
         self.dsn = _dsn(settings)
         observe = metrics.store_commit_seconds.child().observe
         patience = Limits(statement_s=settings.database.statement_timeout_s)
-        self.lanes = Lanes(
-            self.dsn,
-            count=settings.database.lanes,
-            reactor=world.reactor,
-            limits=patience,
-            observe_commit=observe,
+        lanes = partial(
+            Lanes, self.dsn, reactor=world.reactor, limits=patience, observe_commit=observe
         )
-        self.confirming = Lanes(
-            self.dsn,
-            count=CONFIRMING_LANES,
-            reactor=world.reactor,
-            profile=PINNED,
-            limits=patience,
-            observe_commit=observe,
-        )
+        self.lanes = lanes(count=settings.database.lanes)
+        self.confirming = lanes(count=CONFIRMING_LANES, profile=PINNED)
         self._wire(settings, world, metrics, adapters)
 
     def _wire(
@@ -240,6 +233,7 @@ class Node:
             ids=ids,
             offers=self.work.offers,
             metrics=metrics,
+            gather_s=REQUESTS_GATHER_S,
         )
         self.reservations = Reservations(
             lanes=self.lanes,

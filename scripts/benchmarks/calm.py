@@ -3,6 +3,7 @@
 A machine that shares its disk has stalls of others, and no commit is sooner than a bare flush.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,12 +38,14 @@ class Tails:
     def beside_the_disk(self) -> Iterator[list[float]]:
         """Around a cell; its p99 in milliseconds belongs into the list."""
         p99_ms: list[float] = []
+        stolen, started = machine.stolen_s(), time.monotonic()
         with machine.Flushes(self._directory) as flushes:
             yield p99_ms
+        stolen = (machine.stolen_s() - stolen) / (time.monotonic() - started)
         disk_ms = flushes.p99_ms()
         print(
             f"the disk meanwhile, a flush of 24 KiB: p99 {disk_ms:.1f} ms, "
-            f"longest {max(flushes.took_ms):.0f} ms",
+            f"longest {max(flushes.took_ms):.0f} ms; processors that the host kept: {stolen:.3f}",
             flush=True,
         )
         self._disk_ms.append(disk_ms)

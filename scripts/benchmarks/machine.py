@@ -48,6 +48,12 @@ def memory_mib(pid: int) -> float:
     return 0.0
 
 
+def stolen_s() -> float:
+    """Seconds of its processors that a virtual machine did not get so far, all of them together."""
+    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    return int(words[8]) * TICK_S
+
+
 def flush_ms(directory: Path) -> float:
     """Median time of an fdatasync of 8 KiB in a preallocated file: machines have moods."""
     path = directory / "flush-probe"

@@ -54,7 +54,8 @@ log = Logger(namespace="ppcd.service")
 CONFIRMING_LANES: Final = 3
 #: Prompts, debits and events take so much longer at most, twice, for commits that cost less each.
 GATHER_S: Final = 0.02
-#: A partner's request waits so much longer at most, twice: for its key, and to be created.
+#: A partner's request waits so much longer at most for its key to be looked up, and what is looked
+#: up together is created together.
 REQUESTS_GATHER_S: Final = 0.01
 #: How often a missing database is tried.
 STORE_RETRY_S: Final = 2.0

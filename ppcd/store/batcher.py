@@ -188,8 +188,8 @@ class Batcher(Generic[T, R]):
     `keys_of` the same, all keys of a submit asked for at once. Submits that are no plain lists need
     a `join` that makes one of several.
     With `gather_s`, batches that are not full leave at least so far apart: where items come one by
-    one and nobody waits for milliseconds, fewer and larger batches cost less. The first leaves at
-    once.
+    one and nobody waits for milliseconds, fewer and larger batches cost less. The first leaves in
+    the reactor's next turn, with all that this one brings.
     `settled` is told the results of each batch as a whole, before those who submitted its items:
     what can be done for all of them at once costs little there.
     With `retry_unknown`, a batch whose outcome is unknown is run again, as
@@ -225,6 +225,8 @@ class Batcher(Generic[T, R]):
         self._settled = settled
         self._leaves_at = 0.0
         self._gathering: IDelayedCall | None = None
+        #: What waits has been gathered for long enough.
+        self._due = False
         if key is not None:
             keys_of = partial(_each, key)
         self._line: _Line[T, R] = _Line() if keys_of is None else _KeyedLine(keys_of)
@@ -271,9 +273,7 @@ class Batcher(Generic[T, R]):
     def close(self) -> Deferred[None]:
         """Take no more; what is unknown stays unknown. Fires when all have their answer."""
         self._closing = True
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathered()
+        self._start()  # nothing is gathered any more
         return self.drained()
 
     def _start(self) -> None:
@@ -293,16 +293,21 @@ class Batcher(Generic[T, R]):
     def _gathers(self) -> bool:
         """Whether the next batch is still to grow; if so, it leaves by a timer."""
         now = self._lanes.reactor.seconds()
-        left_s = self._leaves_at - now
-        if left_s > 0 and self.waiting < self._size_max and not self._closing:
+        if self.waiting < self._size_max and not self._due and not self._closing:
             if self._gathering is None:
+                left_s = max(0.0, self._leaves_at - now)
                 self._gathering = self._lanes.reactor.callLater(left_s, self._gathered)
             return True
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        self._due = False
         self._leaves_at = now + self._gather_s
         return False
 
     def _gathered(self) -> None:
         self._gathering = None
+        self._due = self.waiting > 0
         self._start()
 
     def _run(self, flight: "_Flight[T, R]") -> None:
@@ -375,6 +380,8 @@ class Batcher(Generic[T, R]):
         # The lane gets its next batch before anybody reads this one's answers.
         self.in_flight -= 1
         self._line.done(flight.pieces)
+        if self._gather_s and self._lanes.reactor.seconds() >= self._leaves_at:
+            self._due = self.waiting > 0
         self._start()
 
     def _tell_idle(self) -> None:

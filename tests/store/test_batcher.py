@@ -177,24 +177,33 @@ def test_batches_that_gather_leave_so_far_apart_unless_they_are_full() -> None:
     lanes = HandLanes()
     batcher = Batcher(lanes, double, size_max=3, gather_s=0.02)
     lanes.reactor.advance(5)
+    batcher.submit([0])
     batcher.submit([1])
-    assert [call.items for call in lanes.calls] == [[1]], "the first does not wait"
+    assert lanes.calls == []
+    lanes.reactor.advance(0)
+    assert lanes.batches == [[0, 1]], "the first waits for what the same turn brings"
     lanes.calls[0].succeed()
     batcher.submit([2])
+    lanes.reactor.advance(0.01)
     batcher.submit([3])
-    lanes.reactor.advance(0.019)
+    lanes.reactor.advance(0.009)
     assert len(lanes.calls) == 1
     lanes.reactor.advance(0.001)
-    assert lanes.calls[1].items == [2, 3]
-    for number in (4, 5, 6):
-        batcher.submit([number])
+    assert lanes.batches[1:] == [[2, 3]]
+    batcher.submit([4])
+    lanes.reactor.advance(0.02)
+    assert len(lanes.calls) == 2, "there is one lane"
     lanes.calls[1].succeed()
-    assert lanes.calls[2].items == [4, 5, 6], "a full one does not wait"
+    assert lanes.batches[2:] == [[4]], "what has waited for long enough waits for no timer"
     lanes.calls[2].succeed()
-    batcher.submit([7])
-    done = batcher.close()
-    assert lanes.calls[3].items == [7], "and none waits at the end"
+    for number in (5, 6, 7):
+        batcher.submit([number])
+    assert lanes.batches[3:] == [[5, 6, 7]], "a full one does not wait"
     lanes.calls[3].succeed()
+    batcher.submit([8])
+    done = batcher.close()
+    assert lanes.batches[4:] == [[8]], "and none waits at the end"
+    lanes.calls[4].succeed()
     assert done.called
     assert lanes.reactor.getDelayedCalls() == []
 

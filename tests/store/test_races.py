@@ -20,7 +20,7 @@ from ppcd.store import (
     resolutions,
     second_look,
 )
-from ppcd.store.connection import PINNED
+from ppcd.store.connection import ORDINARY, PINNED, Limits
 from ppcd.store.creation import Created, Replayed
 from ppcd.store.debits import Next, Result
 from ppcd.store.intents import Begun, Intent
@@ -29,6 +29,9 @@ from ppcd.store.resolutions import Obstacle, Resolution, Unresolved
 from ppcd.store.rows import Conflict
 from tests.builders import FAILURES, Store, charge_of, clear, deadlocks
 
+#: Whoever comes last waits for three others with hundreds of rows each: on a busy machine that is
+#: longer than a lock may take in production, and no deadlock.
+PATIENT = Limits(statement_s=60, lock_s=60)
 LOOK = {"untrusted": frozenset(), "reprompts_max": 2, "wrong_codes_max": 3, "lease_s": 60}
 
 
@@ -45,7 +48,10 @@ class First:
 
     def second(self, transaction: Callable[..., Any], *args: Any, **kwargs: Any) -> "Future[Any]":
         """Begun on another connection, and now waiting for a lock of ours."""
-        running = self._pool.submit(self._store.run, transaction, *args, **kwargs)
+        # As in production, where only what confirms is planned so that it locks in order.
+        pinned = transaction is replies.confirm
+        on = self._store.pinned if pinned else self._store.direct
+        running = self._pool.submit(on.run, transaction, *args, **kwargs)
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         with psycopg.connect(self._store.dsn, autocommit=True) as conn:
             while not running.done() and conn.execute(waiting).fetchone() == (0,):
@@ -322,8 +328,8 @@ def test_batches_over_the_same_charges_do_not_deadlock(store: Store) -> None:
         ]
 
         def work(transaction: Callable[..., Any], batch: list[Any], kwargs: dict[str, Any]) -> None:
-            profile = {"profile": PINNED} if transaction is replies.confirm else {}
-            with Direct(store.dsn, **profile) as direct:
+            profile = PINNED if transaction is replies.confirm else ORDINARY
+            with Direct(store.dsn, profile=profile, limits=PATIENT) as direct:
                 for at in range(0, len(batch), 200):
                     direct.run(transaction, batch[at : at + 200], **kwargs)
 
@@ -337,6 +343,23 @@ def test_batches_over_the_same_charges_do_not_deadlock(store: Store) -> None:
             [c.charge_id for c in made],
         )
         assert ended == [(0,)], "each is confirmed or undeliverable, none both"
+    assert deadlocks(store) == before
+
+
+def test_a_confirmation_locks_by_key_even_where_few_wait(store: Store, first: First) -> None:
+    """The planner reads few rows whole, and could do so in the order in which they run out."""
+    before = deadlocks(store)
+    low, high, _ = sorted((store.a_written_charge() for _ in range(3)), key=lambda c: c.key)
+    earlier = "UPDATE awaiting SET expires_at = expires_at - interval '1 minute' WHERE key = %s"
+    store.query(earlier, high.key)
+    store.query("ANALYZE awaiting")
+    first.does(second_look.look_again, [store.a_reply(low, "unclear")], **LOOK)
+    both = clear(store.a_reply(low), store.a_reply(high))
+    confirming = first.second(replies.confirm, both, lease_s=60)
+    # Whoever waits for the low key holds nothing of the high one.
+    first.does(second_look.look_again, [store.a_reply(high, "unclear")], **LOOK)
+    first.commit()
+    assert [settled.effect for settled in confirming.result()] == ["confirmed"] * 2
     assert deadlocks(store) == before
 
 
@@ -356,7 +379,7 @@ def test_nodes_that_confirm_the_same_charges_wait_for_each_other(store: Store) -
         ]
 
         def confirm(batch: list[Any]) -> int:
-            with Direct(store.dsn, profile=PINNED) as direct:
+            with Direct(store.dsn, profile=PINNED, limits=PATIENT) as direct:
                 settled = direct.run(replies.confirm, clear(*batch), lease_s=60)
             return sum(s is not None for s in settled)
 

@@ -4,11 +4,13 @@ import random
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any, Protocol
 
+from tests.node.judging import SAID_S, some
 from tests.node.world import Answer, Node, World, ask
 
 
@@ -125,37 +127,58 @@ class Giver(threading.Thread):
         return self._random.choice(self._world.nodes)
 
 
-def judge_refunds(world: World, made: list[Given], *, seconds: float) -> list[str]:
-    """Wait until all are at their end and told; sentences about what is not as it must be."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+def judge_refunds(
+    world: World, made: list[Given], *, seconds: float, say: Callable[[str], None]
+) -> list[str]:
+    """Wait until all are at their end and told; sentences about what is not as it must be.
+
+    What billing never may have given back ends the waiting.
+    """
+    begun = said_at = time.monotonic()
+    while (now := time.monotonic()) < begun + seconds:
         for given in [g for g in made if g.status == "processing" and g.refund]:
             with suppress(OSError, HTTPException):
                 answer = refunds(world.node, "GET", given.payment, f"/{given.refund}")
                 given.status = str(answer.json["refundStatus"])
-        if all(given.status != "processing" and _events(world, given) for given in made):
+        waiting = [g for g in made if g.status == "processing" or not _events(world, g)]
+        if not waiting:
             break
+        wrong = impossible_refunds(world, made)
+        if wrong:
+            return wrong
+        if now > said_at + SAID_S:
+            said_at = now
+            say(f"{len(waiting)} refunds to end or to be told")
         time.sleep(0.5)
     journal = given_back(world)
     broken = [sentence for given in made for sentence in _judge(world, given, journal)]
-    unknown = journal.keys() - {given.refund for given in made}
-    if unknown:
-        broken.append(f"refunds that nobody was told of: {sorted(unknown)}")
+    broken += impossible_refunds(world, made)
     for name in {line.split(":")[0] for line in broken[:5]} & {g.refund for g in made}:
         broken.append(world.node.run_command("refund", "show", name))
     return broken
 
 
+def impossible_refunds(world: World, made: list[Given]) -> list[str]:
+    """What billing gave back and never may have, however all this goes on."""
+    known = {given.refund: given for given in made}
+    broken, unknown = [], []
+    for key, times in given_back(world).items():
+        given = known.get(key)
+        if given is None:
+            unknown.append(key)
+        elif times != (wanted := [(given.payment, given.amount * 100)]):
+            broken.append(f"{key}: billing gave back {times} instead of {wanted}")
+    if unknown:
+        broken.append(f"refunds that nobody was told of: {some(sorted(unknown))}")
+    return broken
+
+
 def _judge(world: World, given: Given, journal: dict[str, list[tuple[str, int]]]) -> list[str]:
     broken = []
-    times = journal.get(given.refund, [])
-    wanted = [(given.payment, given.amount * 100)]
-    if times not in ([], wanted):
-        broken.append(f"{given.refund}: billing gave back {times} instead of {wanted}")
     # Billing refuses no refund: whatever was accepted is given back.
     if given.status != "succeeded":
         broken.append(f"{given.refund}: it was accepted, and it is {given.status}")
-    elif not times:
+    elif not journal.get(given.refund):
         broken.append(f"{given.refund}: it succeeded, and billing gave nothing back")
     events = _events(world, given)
     if len({(event_id, str(body)) for event_id, body, _ in events}) != 1:

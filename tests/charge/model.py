@@ -7,9 +7,9 @@ changes.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from ppcd.charge.debit import (
     Abilities,
@@ -263,9 +263,25 @@ class Found(NamedTuple):
 
 def search(policy: Policy) -> Found:
     """Visits every reachable state; stops at the first that breaks a promise."""
-    start = World()
-    came_from: dict[World, tuple[World, str] | None] = {start: None}
-    leads_to: dict[World, set[World]] = {}
+    return explore(World(), lambda world: steps(world, policy), violation)
+
+
+class Told(Protocol):
+    """What a search wants to know of any world: what its partner was told of the end, or ""."""
+
+    @property
+    def told(self) -> str: ...
+
+
+W = TypeVar("W", bound=Told)
+
+
+def explore(
+    start: W, steps: Callable[[W], Iterable[tuple[str, W]]], violation: Callable[[W], str | None]
+) -> Found:
+    """The same of any world; what its partner is never told the end of is broken, too."""
+    came_from: dict[W, tuple[W, str] | None] = {start: None}
+    leads_to: dict[W, set[W]] = {}
     queue = deque([start])
     while queue:
         world = queue.popleft()
@@ -273,7 +289,7 @@ def search(policy: Policy) -> Found:
         if broken is not None:
             return Found(len(came_from), broken, _trace(world, came_from))
         try:
-            following = list(steps(world, policy))
+            following = list(steps(world))
         except IllegalEvent as illegal:
             return Found(len(came_from), str(illegal), _trace(world, came_from))
         leads_to[world] = {after for _, after in following}
@@ -287,7 +303,7 @@ def search(policy: Policy) -> Found:
     return Found(len(came_from), None, ())
 
 
-def _trace(world: World, came_from: Mapping[World, tuple[World, str] | None]) -> tuple[str, ...]:
+def _trace(world: W, came_from: Mapping[W, tuple[W, str] | None]) -> tuple[str, ...]:
     labels: list[str] = []
     while (before := came_from[world]) is not None:
         world, label = before
@@ -295,9 +311,9 @@ def _trace(world: World, came_from: Mapping[World, tuple[World, str] | None]) ->
     return tuple(reversed(labels))
 
 
-def _stuck(leads_to: Mapping[World, set[World]]) -> World | None:
+def _stuck(leads_to: Mapping[W, set[W]]) -> W | None:
     """A state from which the partner is never told an end."""
-    reversed_: dict[World, list[World]] = {}
+    reversed_: dict[W, list[W]] = {}
     for before, afters in leads_to.items():
         for after in afters:
             reversed_.setdefault(after, []).append(before)

@@ -79,6 +79,8 @@ class Billing:
         self._kept: dict[str, tuple[Money, Debited | Denied]] = {}
         #: What is held now, by key.
         self.held: dict[str, Money] = {}
+        #: What the first reserve of a key was answered, and is again where keys are remembered.
+        self._reserves: dict[str, Reserved | Denied | Unknown] = {}
         self._zombies: list[tuple[Order, Callable[[Order, Fault], Any]]] = []
 
     def move(self, order: Order, act: Callable[[Order, Fault], Any] | None = None) -> Any:
@@ -116,12 +118,17 @@ class Billing:
         for order, act in zombies:
             act(order, Fault.NONE)
 
-    def hold(self, order: Order, fault: Fault) -> Reserved | Denied:
+    def hold(self, order: Order, fault: Fault) -> ReserveAnswer:
+        if self.abilities.idempotent and order.key in self._reserves:
+            return self._reserves[order.key]
         refused = REFUSALS.get(fault)
         if refused is not None:
+            if self.abilities.stores_refusals:
+                self._reserves[order.key] = refused
             return refused
         self.held[order.key] = order.money
-        return Reserved(f"hold-{order.key}")
+        self._reserves[order.key] = reserved = Reserved(f"hold-{order.key}")
+        return reserved
 
     def capture(self, order: Order, fault: Fault) -> DebitAnswer:
         if order.key in self._kept:
@@ -137,7 +144,8 @@ class Billing:
     def let_go(self, order: Order, fault: Fault) -> Released | Denied:
         if fault in REFUSALS:
             return REFUSALS[fault]
-        self.held.pop(order.key, None)
+        if self.held.pop(order.key, None) is not None:
+            self._reserves[order.key] = Unknown("it was let go")
         return Released()
 
     def of(self, key: str) -> list[tuple[str, int, str]]:

@@ -2,8 +2,10 @@
 
 A schedule is a seed. Every await of the flow is a place where something else may come first: other
 nodes, time, a crash, a pause, the loss of a commit's answer, billing's faults, a request that takes
-effect a minute late. Transactions are real ones, on a real PostgreSQL, and each is one moment. At
-the end all is well again, and billing's own journal is compared with what was decided and told.
+effect a minute late. Some charges are of two steps: partners confirm and cancel them, on several
+nodes at once, or let them lapse. Transactions are real ones, on a real PostgreSQL, and each is one
+moment. At the end all is well again, and billing's own journal is compared with what was decided
+and told.
 
 `python -m tests.flow.schedules --count 10000 --jobs 2` is the long form; CI runs some.
 """
@@ -15,15 +17,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ppcd.charge.debit import Abilities, DebitAnswer, DebitOrder, NotSent, QueryAnswer, Unknown
+from ppcd.charge.debit import Abilities, DebitOrder, NotSent, QueryAnswer, Unknown
+from ppcd.charge.reservation import Decision
 from ppcd.charge.rules import END_STATES, State
+from ppcd.flow.reservation import Decided
+from ppcd.store import reservations
 from ppcd.store.failures import NotApplied, OutcomeUnknown, StoreError
 from ppcd.store.rows import ChargeRow
 from tests.billing.adapter_contract import Fault
@@ -44,13 +50,19 @@ PART = 250
 BRISK_S = {0.1: 22, 1.0: 22, 3.0: 20, 7.0: 15, 25.0: 11, 70.0: 6, 130.0: 4}
 SLOW_S = dict.fromkeys(BRISK_S, 1)
 WORK = {"debit": 10, "claim": 60, "notify": 10, "claim events": 8, "overdue": 8, "expire": 4}
+WORK |= {"lapse": 4}
+#: How long partners have to decide.
+LAPSE_S = (60.0, 300.0, 900.0)
+BOTH_STEPS = tuple(replace(able, reserving=True) for able in (ABLE, IDEMPOTENT, QUERYABLE, UNABLE))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chances:
     """What happens how often. A hunt for one kind of trouble may have more of it."""
 
-    abilities: Sequence[Abilities] = (ABLE, IDEMPOTENT, QUERYABLE, UNABLE)
+    abilities: Sequence[Abilities] = BOTH_STEPS
+    #: Where billing can hold money, so many of a hundred charges are of two steps.
+    two_steps: int = 40
     passes_s: Sequence[Mapping[float, int]] = (BRISK_S, SLOW_S, SLOW_S)
     #: What goes wrong with a transaction.
     troubles: Mapping[str, int] = field(
@@ -80,6 +92,7 @@ class Chances:
             "work": 25,
             "advance": 10,
             "say yes": 3,
+            "decide": 6,
             "crash": 2,
             "pause": 3,
             "clock": 2,
@@ -116,7 +129,7 @@ class Node(World):
         self.billing = schedule.billing
         self.carrier, self.notifier = schedule.base.carrier, schedule.base.notifier
         self.partner = schedule.base.partner
-        self.horizon_s = schedule.horizon_s
+        self.horizon_s, self.lapse_s = schedule.horizon_s, schedule.lapse_s
         self.begin()
 
     def begin(self) -> None:
@@ -125,7 +138,8 @@ class Node(World):
         self.paused_at = None
         self.busy = set()
         self.restart(Waiting(self))  # type: ignore[arg-type]
-        self.adapter.debit = self._debit  # type: ignore[method-assign]
+        for act in ("debit", "reserve", "capture", "release"):
+            setattr(self.adapter, act, partial(self._call, act))
         self.adapter.query = self._query  # type: ignore[method-assign]
         self.start("reclaim", self.debits.reclaim())
         self.start("reclaim events", self.notifications.reclaim())
@@ -171,15 +185,16 @@ class Node(World):
                 self.start("expire", self.expiry.sweep())
             case "overdue" if "overdue" not in self.busy:
                 self.start("overdue", self.overdue.sweep())
+            case "lapse" if "lapse" not in self.busy:
+                self.start("lapse", self.reservations.lapse())
         offers.prompted.clear()
 
     # --- billing, through a network
 
-    async def _debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> DebitAnswer:
-        answer: DebitAnswer = await self.schedule.wait(
-            self, lambda give: self.schedule.send(self, order, may_send, give)
+    async def _call(self, act: str, order: DebitOrder, *, may_send: Callable[[], bool]) -> Any:
+        return await self.schedule.wait(
+            self, lambda give: self.schedule.send(self, act, order, may_send, give)
         )
-        return answer
 
     async def _query(self, order: DebitOrder) -> QueryAnswer:
         answer: QueryAnswer = await self.schedule.wait(
@@ -235,6 +250,7 @@ class Schedule:
         self.seed = seed
         self.random = random = Random(seed)
         self.horizon_s = random.choice([300.0, 900.0])
+        self.lapse_s = random.choice(LAPSE_S)
         self._passes_s = random.choice(chances.passes_s)
         abilities: Abilities = random.choice(chances.abilities)
         self.billing = Billing(abilities)
@@ -247,7 +263,14 @@ class Schedule:
         self._timed: list[Timed] = []
         self._numbers = itertools.count()
         self.base = World(store, abilities=abilities)
-        self.charges = [self.base.a_charge() for _ in range(random.randint(1, 3))]
+        self.charges = [
+            self.base.a_charge(
+                two_step=abilities.reserving and random.random() * 100 < chances.two_steps
+            )
+            for _ in range(random.randint(1, 3))
+        ]
+        #: By charge, the decisions of its partner that were answered: it was they that counted.
+        self.decided: dict[int, list[Decision]] = {c.charge_id: [] for c in self.charges}
         self.acknowledged: set[int] = set()
         self.nodes = [Node(self, f"n{number}") for number in range(random.randint(1, 3))]
 
@@ -293,12 +316,14 @@ class Schedule:
             result = Failure(OutcomeUnknown("lost") if lost else NotApplied("down"))
         give(result)
 
-    def send(self, node: Node, order: DebitOrder, may_send: Callable[[], bool], give: Give) -> None:
+    def send(
+        self, node: Node, act: str, order: DebitOrder, may_send: Callable[[], bool], give: Give
+    ) -> None:
         how = "well" if self.calm else self._pick(self.chances.calls)
         if not may_send():
             give(NotSent("too late to send"))
             return
-        self._note(f"{node.name} sends {order.charge_id} attempt {order.attempt}: {how}")
+        self._note(f"{node.name} sends {act} {order.charge_id} attempt {order.attempt}: {how}")
         match how:
             case "refused":
                 give(NotSent("connection refused"))
@@ -306,12 +331,12 @@ class Schedule:
                 self._later(ANSWER_S, lambda: give(Unknown("no answer")))
             case "late":
                 self._later(ANSWER_S, lambda: give(Unknown("no answer")))
-                self._later(self.random.uniform(0, UNDER_WAY_S), lambda: self._debit(order))
+                self._later(self.random.uniform(0, UNDER_WAY_S), lambda: self._move(act, order))
             case "answer lost":
-                self._debit(order)
+                self._move(act, order)
                 self._later(ANSWER_S, lambda: give(Unknown("no answer")))
             case _:
-                give(self._debit(order))
+                give(self._move(act, order))
 
     def ask(self, node: Node, order: DebitOrder, give: Give) -> None:
         how = "well" if self.calm else self._pick(self.chances.calls)
@@ -321,11 +346,14 @@ class Schedule:
         else:
             give(NotSent("refused") if how == "refused" else Unknown("no answer"))
 
-    def _debit(self, order: DebitOrder) -> DebitAnswer:
-        self.billing.faults.clear()
-        self.billing.faults.append(self._pick(self.chances.at_billing))
-        answer = self.billing.move(order)
-        self._note(f"billing about {order.charge_id}, attempt {order.attempt}: {answer}")
+    def _move(self, act: str, order: DebitOrder) -> Any:
+        billing = self.billing
+        acts = {"reserve": billing.hold, "capture": billing.capture, "release": billing.let_go}
+        billing.faults.clear()
+        if act != "release" or self.random.random() < 0.2:  # it seldom refuses to let go
+            billing.faults.append(self._pick(self.chances.at_billing))
+        answer = billing.move(order, acts.get(act))
+        self._note(f"billing about {act} {order.charge_id}, attempt {order.attempt}: {answer}")
         return answer
 
     # --- what happens
@@ -342,6 +370,8 @@ class Schedule:
                 self._advance(self._pick(self._passes_s))
             case "say yes" if awake:
                 self._say_yes(node, self.random.choice(self.charges))
+            case "decide" if awake:
+                self._decide(node, self.random.choice(self.charges))
             case "crash":
                 self._note(f"{node.name} crashes")
                 node.begin()
@@ -382,6 +412,20 @@ class Schedule:
 
         mo = self.base.an_mo(charge)
         node.start(("mo", next(self._numbers)), node.replies.receive(mos(mo)), heard)
+
+    def _decide(self, node: Node, charge: ChargeRow) -> None:
+        """The partner confirms or cancels, whatever it did before."""
+        decision = self.random.choices([Decision.CONFIRMED, Decision.CANCELLED], [7, 3])[0]
+        self._note(f"{charge.charge_id} is to be {decision} on {node.name}")
+
+        def heard(answer: Any) -> None:
+            if answer == Decided():
+                self.decided[charge.charge_id].append(decision)
+
+        on = node.reservations
+        decide = on.confirm if decision is Decision.CONFIRMED else on.cancel
+        about = ("decide", next(self._numbers))
+        node.start(about, decide(self.base.partner, charge.charge_id), heard)
 
     def _advance(self, seconds: float) -> None:
         until = self.now + seconds
@@ -429,7 +473,7 @@ class Schedule:
         for node in self.nodes:
             if node.paused_at is not None:
                 self._pause_or_wake(node)
-        for _ in range(60):
+        for _ in range(120):
             self._settle()
             if not self._left():
                 break
@@ -444,7 +488,7 @@ class Schedule:
             self._say_yes(self.nodes[0], charge)
         node = self.random.choice(self.nodes)
         for _ in range(2):
-            for what in ("expire", "claim", "claim events", "overdue"):
+            for what in ("expire", "lapse", "claim", "claim events", "overdue"):
                 node.work(what)
             while self._events or any(n.offers.debited or n.offers.notified for n in self.nodes):
                 for n in self.nodes:
@@ -456,8 +500,9 @@ class Schedule:
         ids = [charge.charge_id for charge in self.charges]
         left = """
             SELECT EXISTS (SELECT FROM debit_job WHERE charge_id = ANY(%s) AND review_since IS NULL)
+                OR EXISTS (SELECT FROM reservation WHERE charge_id = ANY(%s))
                 OR EXISTS (SELECT FROM webhook_job WHERE charge_id = ANY(%s))"""
-        return bool(self.store.query(left, ids, ids)[0][0]) or any(
+        return bool(self.store.query(left, ids, ids, ids)[0][0]) or any(
             charge.charge_id not in self.acknowledged for charge in self.charges
         )
 
@@ -466,6 +511,7 @@ class Schedule:
         taken = self.billing.of(str(charge.charge_id))
         told = set(self.base.told(charge))
         words = f"it is {state}, billing took {taken}, told {told}"
+        self._judge_decision(charge, bool(taken), words)
         if len(taken) > 1:
             raise self._broken(charge, "debited twice", words)
         if state not in END_STATES | {State.REVIEW}:
@@ -476,9 +522,21 @@ class Schedule:
             return state.value
         if len(taken) != (state is State.SUCCEEDED):
             raise self._broken(charge, "billing knows it otherwise", words)
+        if str(charge.charge_id) in self.billing.held:
+            raise self._broken(charge, "billing still holds its money", words)
         if len(told) != 1 or not next(iter(told)).startswith(state.value):
             raise self._broken(charge, "told otherwise", words)
         return state.value
+
+    def _judge_decision(self, charge: ChargeRow, taken: bool, words: str) -> None:
+        """Of a charge of two steps: one decision counts, and no money moves against it."""
+        counted = self.store.run(reservations.decision_of, charge.charge_id)
+        answered = self.decided[charge.charge_id]
+        words += f", decided {counted}, answered {answered}"
+        if answered not in ([], [counted]):
+            raise self._broken(charge, "another decision counts than was answered", words)
+        if taken and charge.two_step and counted is not Decision.CONFIRMED:
+            raise self._broken(charge, "taken without a confirmation", words)
 
     def _broken(self, charge: ChargeRow, what: str, words: str) -> Broken:
         lines = "\n".join(self.trace)

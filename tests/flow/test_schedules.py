@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from ppcd.charge import reservation
 from ppcd.charge.debit import DebitOrder, Doubt, NextStep
 from ppcd.charge.rules import Event
 from ppcd.flow import asking, weighing
-from ppcd.store import debits, intents
+from ppcd.flow.reservation import DecideAnswer, Decided, DecidedBefore, Reservations
+from ppcd.store import debits, intents, reservations
 from tests.billing.adapter_contract import Fault
 from tests.builders import Store
 from tests.flow import schedules
@@ -80,6 +82,27 @@ def a_doubt_is_denied_when_it_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intents, "_LOCK", lock)
 
 
+def an_unanswered_capture_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def let_go(*_: Any, **__: Any) -> NextStep:
+        return NextStep(Doubt.LET_GO, 1.0)
+
+    monkeypatch.setattr(weighing, "resolve_capture", let_go)
+
+
+def what_lapses_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(reservations._ACTS, reservation.Decision.LAPSED, reservation.Act.CAPTURE)
+
+
+def who_decides_second_is_told_that_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    decide = Reservations._decide
+
+    async def hasty(self: Reservations, *args: Any) -> DecideAnswer:
+        answer = await decide(self, *args)
+        return Decided() if isinstance(answer, DecidedBefore) else answer
+
+    monkeypatch.setattr(Reservations, "_decide", hasty)
+
+
 #: Requests that take effect late, refusals that do not bind billing.
 LATE = Chances(
     abilities=[IDEMPOTENT],
@@ -87,6 +110,15 @@ LATE = Chances(
     calls={"well": 40, "late": 60},
     at_billing={Fault.NONE: 60, Fault.INSUFFICIENT: 40},
     actions={"event": 60, "work": 28, "advance": 12},
+)
+#: Money that is held first, and partners who decide.
+HELD = Chances(
+    abilities=[replace(IDEMPOTENT, reserving=True)],
+    two_steps=100,
+    passes_s=[BRISK_S],
+    calls={"well": 60, "answer lost": 40},
+    at_billing={Fault.NONE: 100},
+    actions={"event": 55, "work": 25, "advance": 8, "decide": 12},
 )
 #: Nodes that stand still between an intent and its request, for longer than others wait.
 ASLEEP = Chances(
@@ -102,6 +134,9 @@ PLANTED = {
     an_old_intent_is_sent: ASLEEP,
     an_open_attempt_is_overlooked: ANYTHING,
     a_doubt_is_denied_when_it_is_late: ANYTHING,
+    an_unanswered_capture_is_let_go: HELD,
+    what_lapses_is_captured: HELD,
+    who_decides_second_is_told_that_it_counts: HELD,
 }
 
 

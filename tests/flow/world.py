@@ -50,6 +50,9 @@ from tests.flow.fakes import ABLE, Billing, FakeAdapter, FakeCarrier, FakeNotifi
 
 T = TypeVar("T")
 
+#: The number of the event that tells the end of what was reserved.
+AFTER_RESERVED = 3
+
 
 class FakeIds:
     """Fulfils flow's `Ids`; with `failure`, none can be had."""
@@ -371,9 +374,9 @@ class World:
         ]
 
     def told(self, charge: ChargeRow) -> list[str]:
-        """The bodies of the events that its partner got."""
-        event_id = f"evt_{charge.charge_id}_1"
-        return [e.body.decode() for e in self.notifier.events if e.event_id == event_id]
+        """The bodies of the events by which its partner was told its end."""
+        ends = [f"evt_{charge.charge_id}_{number}" for number in (1, AFTER_RESERVED)]
+        return [e.body.decode() for e in self.notifier.events if e.event_id in ends]
 
     def debits_of(self, charge: ChargeRow) -> list[tuple[str, int, str]]:
         """What billing took for a charge, by its own journal."""

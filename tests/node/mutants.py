@@ -29,13 +29,13 @@ def acknowledge_before_commit() -> None:
 def new_key_per_attempt() -> None:
     """Each attempt at a debit has a key of its own."""
     from ppcd.charge.debit import DebitOrder
-    from ppcd.flow import debit
+    from ppcd.flow import asking
 
     def order(**values: Any) -> DebitOrder:
         values["key"] = f"{values['key']}-{values['attempt']}"
         return DebitOrder(**values)
 
-    debit.DebitOrder = order  # type: ignore[misc, assignment]
+    asking.DebitOrder = order  # type: ignore[misc, assignment]
 
 
 def new_key_per_refund_attempt() -> None:

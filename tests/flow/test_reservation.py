@@ -3,7 +3,9 @@
 Billing's own journal judges, and what it still holds at the end is somebody's locked money.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from ppcd.charge.rules import END_STATES, State
 from ppcd.flow.request import Cancelled, CannotReserve, Created, NotFound, Partner
 from ppcd.flow.reservation import Decided, DecidedBefore, NotReserved
 from ppcd.flow.validation import Validated
-from ppcd.store import history, resolutions
+from ppcd.store import history, reservations, resolutions
 from ppcd.store.debits import Next
+from ppcd.store.lanes import Direct
 from ppcd.store.resolutions import LettingGo, Resolution
 from ppcd.store.rows import ChargeRow, Ended
 from tests.billing.adapter_contract import Fault
@@ -155,6 +158,50 @@ def test_the_first_decision_counts(world: World) -> None:
     assert confirm(world, two) == cancel(world, two) == DecidedBefore(Decision.CANCELLED)
     check_at_rest(world, one, State.SUCCEEDED)
     check_at_rest(world, two, State.CANCELLED)
+
+
+def test_confirm_cancel_and_lapse_at_once_on_several_nodes_agree_on_one(
+    world: World, store: Store
+) -> None:
+    """Real threads and connections, in the moments in which the time runs out."""
+    charges = [reserved(world) for _ in range(30)]
+    ids = [charge.charge_id for charge in charges]
+    store.query("UPDATE reservation SET lapses_at = business_now() + random() * interval '0.1 s'")
+    store.query("UPDATE reservation SET lapses_at = business_now() WHERE charge_id = %s", ids[15])
+    at_once = Barrier(3)
+
+    def decide(order: list[int], decision: Decision) -> set[int]:
+        about: dict[str, Any] = {"partner_id": store.partner_id, "decision": decision}
+        with Direct(store.dsn) as direct:
+            at_once.wait(30)
+            decided = {i: direct.run(reservations.decide, i, lease_s=60, **about) for i in order}
+        return {charge_id for charge_id, job in decided.items() if job is not None}
+
+    def lapse() -> set[int]:
+        gone: set[int] = set()
+        with Direct(store.dsn) as direct:
+            at_once.wait(30)
+            while store.query("SELECT count(*) FROM reservation") != [(0,)]:
+                gone |= {j.charge_id for j in direct.run(reservations.lapse, limit=2, lease_s=60)}
+        return gone
+
+    with ThreadPoolExecutor(3) as pool:
+        running = {
+            Decision.CONFIRMED: pool.submit(decide, ids, Decision.CONFIRMED),
+            Decision.CANCELLED: pool.submit(decide, ids[::-1], Decision.CANCELLED),
+            Decision.LAPSED: pool.submit(lapse),
+        }
+        won = {decision: each.result() for decision, each in running.items()}
+    assert ids[15] in won[Decision.LAPSED]
+    assert sorted(charge_id for each in won.values() for charge_id in each) == sorted(ids)
+    for decision, each in won.items():
+        for charge in [c for c in charges if c.charge_id in each]:
+            assert store.run(reservations.decision_of, charge.charge_id) is decision
+            settle(world, charge)
+            taken = decision is Decision.CONFIRMED
+            assert world.state(charge) is (State.SUCCEEDED if taken else State.CANCELLED)
+            assert len(world.debits_of(charge)) == taken
+    assert world.billing.held == {}
 
 
 def test_nobody_decides_about_somebody_elses(world: World, store: Store) -> None:

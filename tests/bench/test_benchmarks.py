@@ -88,26 +88,31 @@ class Disk:
 
 
 @pytest.mark.parametrize(
-    ("disk_ms", "tails_ms", "judged_by"),
+    ("disk_ms", "kept_s", "tails_ms", "judged_by"),
     [
-        ([250, 4], [300, 20], ("tail_calm_disk", 20)),
-        ([4], [300], ("tail_calm_disk", 300)),
-        ([250, 250, 250], [300, 200, 400], ("tail", 300)),
+        ([250, 4], [0, 0], [300, 20], ("tail_calm", 20)),
+        ([4, 4], [60, 0], [300, 20], ("tail_calm", 20)),
+        ([4], [0], [300], ("tail_calm", 300)),
+        ([250, 250, 4], [0, 0, 60], [300, 200, 400], ("tail", 300)),
     ],
 )
-def test_a_tail_is_judged_where_the_disk_was_calm_and_else_as_it_is(
+def test_a_tail_is_judged_where_the_machine_was_calm_and_else_as_it_is(
     disk_ms: list[float],
+    kept_s: list[float],
     tails_ms: list[float],
     judged_by: tuple[str, float],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     disks = iter(disk_ms)
+    # Each cell looks before and after.
+    kept = iter([seconds for after in kept_s for seconds in (0.0, after)])
     monkeypatch.setattr(machine, "Flushes", lambda _: Disk(next(disks)))
+    monkeypatch.setattr(machine, "stolen_s", lambda: next(kept))
     tails = Tails(tmp_path, cells=1)
     left = list(tails_ms)
     for _ in tails.tries():
-        with tails.beside_the_disk() as p99_ms:
+        with tails.beside_the_machine() as p99_ms:
             p99_ms.append(left.pop(0))
     assert left == []
     judged_ones = [f for f in tails.figures("tail", must=50) if f["must"]]

@@ -126,10 +126,7 @@ class _Line(Generic[T, R]):
 
 
 class _KeyedLine(_Line[T, R]):
-    """An item waits while another of its key is ahead of it or in a lane.
-
-    Most keys come once at a time: then a submit stays whole and costs a few set operations.
-    """
+    """An item waits while another of its key is ahead of it or in a lane."""
 
     def __init__(self, keys_of: Callable[[Sequence[T]], Sequence[Hashable]]) -> None:
         super().__init__()
@@ -141,6 +138,7 @@ class _KeyedLine(_Line[T, R]):
 
     def put(self, piece: _Piece[T, R]) -> None:
         piece.keys = keys = self._keys_of(piece.items)
+        # Most keys come once at a time: the submit stays whole and costs a few set operations.
         distinct = set(keys)
         if len(distinct) == len(keys) and self._held.isdisjoint(distinct):
             self._held |= distinct
@@ -187,9 +185,8 @@ class Batcher(Generic[T, R]):
     With `key`, items of one key never share a batch and go in the order of their arrival; with
     `keys_of` the same, all keys of a submit asked for at once. Submits that are no plain lists need
     a `join` that makes one of several.
-    With `gather_s`, batches that are not full leave at least so far apart: where items come one by
-    one and nobody waits for milliseconds, fewer and larger batches cost less. The first leaves in
-    the reactor's next turn, with all that this one brings.
+    With `gather_s`, batches that are not full leave at least so far apart: fewer and larger ones
+    cost less. The first leaves in the reactor's next turn, with all that this one brings.
     `settled` is told the results of each batch as a whole, before those who submitted its items:
     what can be done for all of them at once costs little there.
     With `retry_unknown`, a batch whose outcome is unknown is run again, as
@@ -247,9 +244,7 @@ class Batcher(Generic[T, R]):
         return submit.answer
 
     def tell(self, item: T, told: Callable[[R | Exception], None]) -> None:
-        """As `submit` of one item, where thousands come one by one: `told` gets its result, or why
-        there is none.
-        """
+        """As `submit` of one item, by a plain call: `told` gets its result, or why there is none."""
         self._take_in(_Teller(told), [item])
 
     def _take_in(self, waiter: _Submit[R] | _Teller[R], items: Sequence[T]) -> None:

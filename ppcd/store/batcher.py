@@ -244,7 +244,7 @@ class Batcher(Generic[T, R]):
         return submit.answer
 
     def tell(self, item: T, told: Callable[[R | Exception], None]) -> None:
-        """As `submit` of one item, by a plain call: `told` gets its result, or why there is none."""
+        """As `submit` of one item, by a plain call: `told` gets its result or why there is none."""
         self._take_in(_Teller(told), [item])
 
     def _take_in(self, waiter: _Submit[R] | _Teller[R], items: Sequence[T]) -> None:

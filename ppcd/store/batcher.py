@@ -1,10 +1,10 @@
 """Natural group commit: what arrives while a batch commits is the next batch. No timers by default.
 
-Owns who goes together and who waits for whom. Refuses to know what the items are and what is done
-with them. In the reactor's thread; nothing here costs anything per item unless a `key` is given.
+Owns when a batch leaves, and what its results and failures are to those who submitted its items;
+who goes together is the `line`'s. Refuses to know what the items are and what is done with them. In
+the reactor's thread; nothing here costs anything per item unless a `key` is given.
 """
 
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from itertools import chain
@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from ppcd.store.failures import Broken, Busy, Closing, NotApplied, OutcomeUnknown, Violated
 from ppcd.store.lanes import Runner
+from ppcd.store.line import KeyedLine, Line, Piece, Submit, Teller
 from ppcd.store.sql import Cursor
 
 T = TypeVar("T")
@@ -28,145 +29,6 @@ log = Logger(namespace="ppcd.store.batcher")
 REPEAT_S_MIN: Final = 0.05
 REPEAT_S_MAX: Final = 1.0
 _CLOSED: Final = "no more is taken"
-
-
-class _Submit(Generic[R]):
-    """What one caller handed in, and the results so far."""
-
-    __slots__ = ("answer", "missing", "results")
-
-    def __init__(self, size: int) -> None:
-        self.results: list[Any] = [None] * size
-        self.missing = size
-        self.answer: Deferred[list[R]] = Deferred()
-
-    def put(self, start: int, results: Sequence[R]) -> None:
-        """The results of the items from `start` on."""
-        self.results[start : start + len(results)] = results
-        self.missing -= len(results)
-        if self.missing == 0 and not self.answer.called:
-            self.answer.callback(self.results)
-
-    def fail(self, why: Exception) -> None:
-        """Fail the whole: a caller repeats the whole, too."""
-        if not self.answer.called:
-            self.answer.errback(Failure(why))  # type: ignore[no-untyped-call]
-
-
-class _Teller(Generic[R]):
-    """One item of a caller's who waits for a plain call and not for a Deferred."""
-
-    __slots__ = ("tell",)
-
-    def __init__(self, tell: Callable[[R | Exception], None]) -> None:
-        self.tell = tell
-
-    def put(self, start: int, results: Sequence[R]) -> None:
-        self.fail(results[0])
-
-    def fail(self, why: R | Exception) -> None:
-        try:
-            self.tell(why)
-        except Exception:  # the others of the batch are to be told, too
-            log.failure("a result was not taken")
-
-
-class _Piece(Generic[T, R]):
-    """Neighbouring items of one submit that go together, with their keys if there are any."""
-
-    __slots__ = ("items", "keys", "start", "submit")
-
-    def __init__(
-        self,
-        submit: _Submit[R] | _Teller[R],
-        start: int,
-        items: Sequence[T],
-        keys: Sequence[Hashable] = (),
-    ) -> None:
-        self.submit = submit
-        self.start = start
-        self.items = items
-        self.keys = keys
-
-    def cut(self, size: int) -> "_Piece[T, R]":
-        """Take the first `size` items off."""
-        first = _Piece[T, R](self.submit, self.start, self.items[:size], self.keys[:size])
-        self.start += size
-        self.items = self.items[size:]
-        self.keys = self.keys[size:]
-        return first
-
-
-class _Line(Generic[T, R]):
-    """First come, first gone; a submit is cut only when it is larger than a whole batch."""
-
-    def __init__(self) -> None:
-        self._ready: deque[_Piece[T, R]] = deque()
-
-    def put(self, piece: _Piece[T, R]) -> None:
-        """At the end."""
-        self._ready.append(piece)
-
-    def take(self, size_max: int) -> list[_Piece[T, R]]:
-        """The next batch; empty when all that waits waits for another."""
-        batch: list[_Piece[T, R]] = []
-        size = 0
-        while self._ready:
-            piece = self._ready[0]
-            if size + len(piece.items) > size_max:
-                if not batch:
-                    batch.append(piece.cut(size_max))
-                break
-            batch.append(self._ready.popleft())
-            size += len(piece.items)
-        return batch
-
-    def done(self, batch: list[_Piece[T, R]]) -> None:
-        """A batch has left its lane."""
-
-
-class _KeyedLine(_Line[T, R]):
-    """An item waits while another of its key is ahead of it or in a lane."""
-
-    def __init__(self, keys_of: Callable[[Sequence[T]], Sequence[Hashable]]) -> None:
-        super().__init__()
-        self._keys_of = keys_of
-        #: Keys that are ready or in a lane.
-        self._held: set[Hashable] = set()
-        #: Those that wait for a held key, in their order.
-        self._behind: dict[Hashable, deque[_Piece[T, R]]] = {}
-
-    def put(self, piece: _Piece[T, R]) -> None:
-        piece.keys = keys = self._keys_of(piece.items)
-        # Most keys come once at a time: the submit stays whole and costs a few set operations.
-        distinct = set(keys)
-        if len(distinct) == len(keys) and self._held.isdisjoint(distinct):
-            self._held |= distinct
-            self._ready.append(piece)
-            return
-        for number, key in enumerate(keys):
-            item = piece.items[number : number + 1]
-            one = _Piece[T, R](piece.submit, piece.start + number, item, [key])
-            if key in self._held:
-                self._behind.setdefault(key, deque()).append(one)
-            else:
-                self._held.add(key)
-                self._ready.append(one)
-
-    def done(self, batch: list[_Piece[T, R]]) -> None:
-        for piece in batch:
-            self._held.difference_update(piece.keys)
-            if self._behind:
-                self._next_of(piece.keys)
-
-    def _next_of(self, keys: Sequence[Hashable]) -> None:
-        for key in keys:
-            behind = self._behind.get(key)
-            if behind is not None:
-                self._held.add(key)
-                self._ready.append(behind.popleft())
-                if not behind:
-                    del self._behind[key]
 
 
 def _each(key: Callable[[T], Hashable], items: Sequence[T]) -> list[Hashable]:
@@ -185,8 +47,9 @@ class Batcher(Generic[T, R]):
     With `key`, items of one key never share a batch and go in the order of their arrival; with
     `keys_of` the same, all keys of a submit asked for at once. Submits that are no plain lists need
     a `join` that makes one of several.
-    With `gather_s`, batches that are not full leave at least so far apart: fewer and larger ones
-    cost less. The first leaves in the reactor's next turn, with all that this one brings.
+    With `gather_s`, batches that are not full leave at least so far apart: where items come one by
+    one and nobody waits for milliseconds, fewer and larger batches cost less. The first leaves in
+    the reactor's next turn, with all that this one brings.
     `settled` is told the results of each batch as a whole, before those who submitted its items:
     what can be done for all of them at once costs little there.
     With `retry_unknown`, a batch whose outcome is unknown is run again, as
@@ -226,7 +89,7 @@ class Batcher(Generic[T, R]):
         self._due = False
         if key is not None:
             keys_of = partial(_each, key)
-        self._line: _Line[T, R] = _Line() if keys_of is None else _KeyedLine(keys_of)
+        self._line: Line[T, R] = Line() if keys_of is None else KeyedLine(keys_of)
         self._join = join
         self._closing = False
         self._idle: list[Deferred[None]] = []
@@ -239,21 +102,23 @@ class Batcher(Generic[T, R]):
         """Results in the order of `items`; NotApplied or OutcomeUnknown for all of them."""
         if not items:
             return fail(Closing(_CLOSED)) if self._closing else succeed([])
-        submit: _Submit[R] = _Submit(len(items))
+        submit: Submit[R] = Submit(len(items))
         self._take_in(submit, items)
         return submit.answer
 
     def tell(self, item: T, told: Callable[[R | Exception], None]) -> None:
-        """As `submit` of one item, by a plain call: `told` gets its result or why there is none."""
-        self._take_in(_Teller(told), [item])
+        """As `submit` of one item, where thousands come one by one: `told` gets its result, or why
+        there is none.
+        """
+        self._take_in(Teller(told), [item])
 
-    def _take_in(self, waiter: _Submit[R] | _Teller[R], items: Sequence[T]) -> None:
+    def _take_in(self, waiter: Submit[R] | Teller[R], items: Sequence[T]) -> None:
         if self._closing:
             waiter.fail(Closing(_CLOSED))
         elif self.waiting + len(items) > self._waiting_max:
             waiter.fail(Busy(f"{self.waiting} items wait for the database already"))
         else:
-            self._line.put(_Piece(waiter, 0, items))
+            self._line.put(Piece(waiter, 0, items))
             self.waiting += len(items)
             self._start()
 
@@ -392,7 +257,7 @@ class _Flight(Generic[T, R]):
     __slots__ = ("items", "pieces", "repeats", "unknown")
 
     def __init__(
-        self, pieces: list[_Piece[T, R]], join: Callable[[Sequence[Any]], Sequence[T]]
+        self, pieces: list[Piece[T, R]], join: Callable[[Sequence[Any]], Sequence[T]]
     ) -> None:
         self.pieces = pieces
         self.items = join([piece.items for piece in pieces])

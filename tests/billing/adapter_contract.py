@@ -166,7 +166,7 @@ class AdapterContract:
     ) -> None:
         world.behave(fault)
         answer = await debit(world, an_order())
-        assert isinstance(answer, Denied)
+        assert isinstance(answer, Denied), answer
         assert answer.reason is reason
         assert answer.code
         assert world.debited("1001") == []
@@ -322,7 +322,7 @@ class AdapterContract:
         await a_debit_to_give_back(world)
         world.behave(fault)
         answer = await refund(world, a_refund())
-        assert isinstance(answer, Denied)
+        assert isinstance(answer, Denied), answer
         assert answer.reason is reason
         assert world.refunded("9001") == []
 
@@ -470,7 +470,7 @@ class ReservingContract:
     ) -> None:
         world.behave(fault)
         answer = await reserve(world, an_order())
-        assert isinstance(answer, Denied)
+        assert isinstance(answer, Denied), answer
         assert answer.reason is reason
 
     @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_columns_keep_the_rows_order(store: Store) -> None:
 
 
 def test_arrays_of_numbers_and_texts_are_written_by_hand_and_no_others() -> None:
-    assert array([1, None, 3]) == "{1,NULL,3}"
+    assert array([1, None, 3]) == "{1, NULL, 3}"
     assert array(["a", None]) == '{"a",NULL}'
     assert (array([]), array([None])) == ("{}", "{NULL}")
     for values in ([True], [1.5, 2], [b"a"], [1, "a"], [Told.LATER]):

@@ -53,7 +53,7 @@ MODES = {
 }
 
 #: Less than a slow answer takes.
-TIMEOUT_S = 0.7
+TIMEOUT_S = 1.0
 LETTERS = {number: code for code, number in NUMERIC.items()}
 #: A system keeps its books by session, and no two connections of one host: each test has its own.
 _NUMBERS = itertools.count()

@@ -162,7 +162,7 @@ handle_request(#diameter_packet{header = Header, errors = [], msg = ['CCR' | Req
 told({answer, {Code, Units}}, Head, Place, _) ->
     {reply, ['CCA' | maps:merge(Head, result(Code, Units, Place))]};
 told({slow, Answer}, Head, Place, Peer) ->
-    timer:sleep(900),
+    timer:sleep(1400),
     told({answer, Answer}, Head, Place, Peer);
 told({error, Code}, _, _, _) -> {protocol_error, Code};
 told(silence, _, _, _) -> discard;

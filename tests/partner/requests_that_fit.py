@@ -32,10 +32,10 @@ CREDENTIAL = {
 def map_body(context: Any, body: Any) -> Any:
     validator = _validator(context.operation.method.lower(), context.operation.path)
     if validator is not None and _chosen(body) and validator.is_valid(body):
-        if context.operation.label == CREATE_REFUND:
-            _fit_refund(body)
         for part in _objects(body):
             _fit(part)
+        if context.operation.label == CREATE_REFUND:
+            _fit_refund(body)
     return body
 
 

@@ -95,7 +95,8 @@ def run(
         events = Path(directory) / "events.ndjson"
         done = subprocess.run(
             [
-                *(str(program), "run", f"{origin}/openapi/{name}", "--origin", origin),
+                *(str(program), "--config-file", str(HERE / "schemathesis.toml")),
+                *("run", f"{origin}/openapi/{name}", "--origin", origin),
                 *("--header", f"Authorization: {authorization}", "--checks", ",".join(CHECKS)),
                 *("--max-examples", str(max(each, EACH_MIN)), "--seed", str(seed)),
                 *("--continue-on-failure", "--no-shrink", "--warnings", "off"),

@@ -209,7 +209,7 @@ _PUT_OFF = """
 """
 
 _RELEASE = """
-    UPDATE webhook_job j SET run_at = business_now(), leased_by = NULL
+    UPDATE webhook_job j SET run_at = (SELECT business_now()), leased_by = NULL
       FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence)
      WHERE j.charge_id = w.charge_id AND j.sequence = w.sequence
 """
@@ -247,7 +247,7 @@ class Delivery:
 
 _INSERT = """
     INSERT INTO delivery (charge_id, sequence, attempt, result, detail, attempted_at)
-    SELECT w.*, business_now()
+    SELECT w.*, (SELECT business_now())
       FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[], %(attempt)s::bigint[],
                   %(result)s::text[], %(detail)s::text[]) AS w
     ON CONFLICT DO NOTHING
@@ -276,12 +276,20 @@ _DONE = """
                                                       AND w.sequence = j.sequence))))
 """
 
-# Those that waited behind it: nothing is known of how they will fare.
+# Those that waited behind it: nothing is known of how they will fare. OFFSET 0: each charge is
+# looked up by itself, for nearly none has another event; by what is due all that wait would be read.
 _WAKE = """
-    UPDATE webhook_job j SET run_at = least(j.run_at, t.now)
-      FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence),
-           (SELECT business_now() AS now) t
-     WHERE j.charge_id = w.charge_id AND j.sequence > w.sequence AND j.dead_since IS NULL
+    WITH t AS MATERIALIZED (SELECT business_now() AS now), behind AS MATERIALIZED (
+        SELECT b.*
+          FROM unnest(%(charge_id)s::bigint[], %(sequence)s::bigint[]) AS w(charge_id, sequence)
+         CROSS JOIN LATERAL (
+               SELECT j.charge_id, j.sequence FROM webhook_job j
+                WHERE j.charge_id = w.charge_id AND j.sequence > w.sequence
+               OFFSET 0) b
+    )
+    UPDATE webhook_job j SET run_at = t.now
+      FROM behind b, t
+     WHERE j.charge_id = b.charge_id AND j.sequence = b.sequence AND j.dead_since IS NULL
        AND j.attempts = 0 AND j.run_at > t.now
 """
 

@@ -56,7 +56,7 @@ def claim(cur: Cursor, *, limit: int, lease_s: float) -> list[PromptJob]:
 
 
 _RELEASE = """
-    UPDATE prompt_job j SET run_at = business_now() + make_interval(secs => w.delay_s)
+    UPDATE prompt_job j SET run_at = (SELECT business_now()) + make_interval(secs => w.delay_s)
       FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[], %(delay_s)s::float8[])
            AS w(charge_id, prompt_no, delay_s)
      WHERE j.charge_id = w.charge_id AND j.prompt_no = w.prompt_no
@@ -93,11 +93,11 @@ _MARK = """
 """
 
 _TAKE = """
+    WITH t AS MATERIALIZED (SELECT business_now() AS now)
     UPDATE prompt_job j
        SET attempts = j.attempts + 1, run_at = t.now + make_interval(secs => %(lease_s)s)
       FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[], %(attempts)s::bigint[])
-           AS w(charge_id, prompt_no, attempts),
-           (SELECT business_now() AS now) t
+           AS w(charge_id, prompt_no, attempts), t
      WHERE j.charge_id = w.charge_id AND j.prompt_no = w.prompt_no AND j.attempts = w.attempts
        AND j.give_up_at > t.now
  RETURNING j.charge_id, j.prompt_no, j.attempts, extract(epoch FROM j.give_up_at - t.now)::float8
@@ -105,7 +105,7 @@ _TAKE = """
 
 _WRITE = """
     INSERT INTO prompt (charge_id, prompt_no, kind, source, text, segments, written_at)
-    SELECT w.*, business_now()
+    SELECT w.*, (SELECT business_now())
       FROM unnest(%(charge_id)s::bigint[], %(prompt_no)s::bigint[], %(kind)s::text[],
                   %(source)s::text[], %(text)s::text[], %(segments)s::bigint[]) AS w
     ON CONFLICT DO NOTHING
@@ -206,7 +206,7 @@ _UNMARK = """
 _INSERT_ANSWERS = """
     INSERT INTO prompt_answer (charge_id, prompt_no, attempt, segment, link, command_status,
                                message_id, answered_at)
-    SELECT w.*, business_now()
+    SELECT w.*, (SELECT business_now())
       FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
                   %s::bigint[], %s::text[]) AS w
     ON CONFLICT DO NOTHING
@@ -339,7 +339,7 @@ _RECEIPTS = """
         INSERT INTO receipt (receipt_id, charge_id, prompt_no, link, msisdn, message_id, state,
                              error, received_at)
         SELECT r.receipt_id, m.charge_id, m.prompt_no, r.link, r.msisdn, r.message_id, r.state,
-               r.error, business_now()
+               r.error, (SELECT business_now())
           FROM r LEFT JOIN matched m USING (receipt_id)
         ON CONFLICT DO NOTHING
     )

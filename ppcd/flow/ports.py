@@ -64,8 +64,15 @@ class Carrier(Protocol):
         """How many short messages a text takes."""
         ...
 
-    async def send(self, sms: Sms) -> Sent:
-        """Write a text to a link of its route and wait for the answer; never raises."""
+    def send(self, sms: Sms, told: Callable[[Sent], None]) -> None:
+        """Write a text to a link of its route; `told` hears once, perhaps at once, what came of it.
+
+        It leaves with the next `flush`, together with all that were given before.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Let leave what was given since the last one; never raises."""
         ...
 
 

@@ -6,12 +6,16 @@ and which link: `Carrier` does.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from ppcd.charge.debit import DenialReason
 from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.texts import Kind, Texts
+from ppcd.flow.background import Over, one
 from ppcd.flow.ends import hand_on
 from ppcd.flow.keeping import keep
 from ppcd.flow.ports import (
@@ -28,6 +32,7 @@ from ppcd.flow.ports import (
 from ppcd.metrics import Metrics
 from ppcd.store import prompts
 from ppcd.store.batcher import Batcher
+from ppcd.store.failures import Broken, StoreError, Violated
 from ppcd.store.lanes import Runner
 from ppcd.store.prompts import Answered, Go, NewReceipt, Next, Writing
 from ppcd.store.rows import Ended, PromptJob, PromptKey
@@ -61,6 +66,14 @@ def decide(sent: Sent, *, attempt: int) -> tuple[Next, float]:
             return (Next.LATER, pause_s) if attempt < FAULTS_MAX else (Next.UNDELIVERABLE, 0)
         case SendResult.UNKNOWN:
             return (Next.LATER, RESEND_S) if attempt <= RESENDS_MAX else (Next.DONE, 0)
+
+
+class _Text(NamedTuple):
+    """A text on its way to its phone, and what is put on record of it first."""
+
+    job: PromptJob
+    text: str
+    writing: Writing
 
 
 class Prompts:
@@ -100,6 +113,7 @@ class Prompts:
             size_max=500,
             key=_charge_of,
             gather_s=gather_s,
+            settled=partial(hand_on, offers=offers, metrics=metrics),
         )
         self._load: Batcher[PromptKey, PromptJob | None] = Batcher(
             lanes, prompts.load, size_max=500, gather_s=gather_s
@@ -130,10 +144,29 @@ class Prompts:
         """The jobs of these keys, as far as they still are to be done."""
         return [job for job in await self._load.submit(keys) if job is not None]
 
+    def begin(self, jobs: Sequence[PromptJob], over: Over[PromptJob]) -> None:
+        """Write each of these texts to its phone and record what came of it; `over` is told of each
+        job, in any order.
+
+        Committed together before and after, and by callbacks: a coroutine for each would cost as
+        much as all the rest.
+        """
+        texts: list[_Text] = []
+        for job in jobs:
+            try:
+                texts.append(self._text(job))
+            except Exception:
+                # Of this one: the others go on.
+                over(job, Failure())  # type: ignore[no-untyped-call]
+        if texts:
+            self._write(texts, over)
+
     async def run(self, job: PromptJob) -> None:
-        """Write one text to its phone, and record what came of it."""
+        """The same of one."""
+        await one(self.begin, job)
+
+    def _text(self, job: PromptJob) -> _Text:
         text = self._render(job, job.code)
-        shown = text if job.code is None else self._render(job, BLANKED)
         writing = Writing(
             charge_id=job.charge_id,
             prompt_no=job.prompt_no,
@@ -141,15 +174,37 @@ class Prompts:
             attempts=job.attempts,
             kind=job.kind,
             source=job.address,
-            text=shown,
+            text=text if job.code is None else self._render(job, BLANKED),
             segments=self._carrier.segments(text),
         )
-        [go] = await self._begin.submit([writing])
-        if go is None:
-            self._metrics.prompts.child(job.kind, "dropped").add()
-            return
-        sent = await self._carrier.send(
-            Sms(
+        return _Text(job, text, writing)
+
+    def _write(self, texts: Sequence[_Text], over: Over[PromptJob]) -> None:
+        self._begin.submit([text.writing for text in texts]).addCallbacks(
+            *(self._send_all, self._unwritten),
+            callbackArgs=(texts, over),
+            errbackArgs=(texts, over),
+        )
+
+    def _unwritten(self, why: Failure, texts: Sequence[_Text], over: Over[PromptJob]) -> None:
+        if len(texts) > 1 and isinstance(why.value, Broken | Violated):
+            # It is one of them that can't be recorded: the others must not wait for it.
+            for text in texts:
+                self._write([text], over)
+        else:
+            for text in texts:
+                over(text.job, why)
+
+    def _send_all(
+        self, going: Sequence[Go | None], texts: Sequence[_Text], over: Over[PromptJob]
+    ) -> None:
+        """Send what is on record as written; the others must not be sent."""
+        for (job, text, _), go in zip(texts, going, strict=True):
+            if go is None:
+                self._metrics.prompts.child(job.kind, "dropped").add()
+                over(job, None)
+                continue
+            sms = Sms(
                 route=job.route,
                 source=job.address,
                 msisdn=Msisdn.from_digits(str(job.msisdn)),
@@ -158,7 +213,13 @@ class Prompts:
                 # Another one for each text: a phone joins segments by it.
                 reference=job.charge_id + job.prompt_no,
             )
-        )
+            try:
+                self._carrier.send(sms, partial(self._sent, job, go, over))
+            except Exception:
+                over(job, Failure())  # type: ignore[no-untyped-call]
+        self._carrier.flush()
+
+    def _sent(self, job: PromptJob, go: Go, over: Over[PromptJob], sent: Sent) -> None:
         following, delay_s = decide(sent, attempt=go.attempt)
         self._metrics.prompts.child(job.kind, sent.result.value).add()
         answered = Answered(
@@ -172,13 +233,32 @@ class Prompts:
             delay_s=delay_s,
             unwritten=go.first and not sent.segments,
         )
-        ended = await keep(
+        self._finish.tell(answered, partial(self._finished, answered, job, over))
+
+    def _finished(
+        self,
+        answered: Answered,
+        job: PromptJob,
+        over: Over[PromptJob],
+        ended: Ended | Exception | None,
+    ) -> None:
+        if isinstance(ended, StoreError):
+            keeping = Deferred.fromCoroutine(self._keep(answered, ended))
+            keeping.addCallbacks(lambda _: over(job, None), lambda why: over(job, why))
+        elif isinstance(ended, Exception):
+            over(job, Failure(ended))  # type: ignore[no-untyped-call]
+        else:
+            over(job, None)
+
+    async def _keep(self, answered: Answered, why: StoreError) -> None:
+        """`why` is how a first try to record it has failed."""
+        await keep(
             lambda: self._finish.submit([answered]),
             clock=self._lanes.reactor,
             what="the SMSC's answer",
-            charge_id=job.charge_id,
+            charge_id=answered.charge_id,
+            why=why,
         )
-        hand_on(ended, self._offers, self._metrics)
 
     async def receipts(self, batch: Sequence[DeliveryReceipt]) -> None:
         """Record receipts; a prompt that never arrived ends its charge, if nobody has answered."""

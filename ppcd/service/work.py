@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 
-from ppcd.flow.background import background
+from ppcd.flow.background import Over, background
 from ppcd.flow.debit import Debits
 from ppcd.flow.expire import Expiry
 from ppcd.flow.notify import Notifications
@@ -73,6 +73,31 @@ class _Offers:
             self._work.webhooks.offer(keys)
 
 
+class Unpaused:
+    """The prompt step for its worker: what a stop button holds is put off."""
+
+    def __init__(self, prompts: Prompts, held: Callable[[PromptJob], bool]) -> None:
+        self._prompts = prompts
+        self._held = held
+        self.claim = prompts.claim
+        self.release = prompts.release
+        self.run = prompts.run
+
+    def begin(self, jobs: Sequence[PromptJob], over: Over[PromptJob]) -> None:
+        held = [job for job in jobs if self._held(job)]
+        if held:
+            jobs = [job for job in jobs if job not in held]
+        for job in held:
+            postponing = Deferred.fromCoroutine(self._prompts.postpone(job, HELD_S))
+            postponing.addCallbacks(
+                lambda _, job: over(job, None),
+                lambda why, job: over(job, why),
+                callbackArgs=(job,),
+                errbackArgs=(job,),
+            )
+        self._prompts.begin(jobs, over)
+
+
 class _Fairly:
     """The notify step for its worker: no more is claimed of partners that have enough waiting."""
 
@@ -118,17 +143,17 @@ class Work:
         """Give each step its worker."""
         clock, metrics = self._reactor, self._metrics
         self._prompts = prompts
+        writing = Unpaused(prompts, lambda job: self._paused("prompts", partner=job.partner))
         self.prompts = Jobs(
             "prompt",
-            prompts,
+            writing,
             clock=clock,
             metrics=metrics,
             key=lambda job: (job.charge_id, job.prompt_no),
             running_max=PROMPTS_RUNNING_MAX,
             queue_max=QUEUE_MAX,
             closed=lambda: self._all_paused("prompts"),
-            held=lambda job: self._paused("prompts", partner=job.partner),
-            hold=lambda job: prompts.postpone(job, HELD_S),
+            begin=writing.begin,
         )
         self.debits = DebitQueues(
             debits,

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger, LogLevel
@@ -37,7 +37,7 @@ from ppcd.smpp.events import (
 from ppcd.smpp.inbox import Inbox
 from ppcd.smpp.pdu import Pdu
 from ppcd.smpp.settings import BindKind, LinkSettings
-from ppcd.smpp.status import Status, status_name
+from ppcd.smpp.status import status_name
 from ppcd.smpp.submission import Accepted, NotSent, Refused, SubmitAnswer, Unknown
 from ppcd.smpp.tls import client_tls
 
@@ -47,6 +47,8 @@ _COMMANDS: dict[BindKind, tuple[int, ...]] = {
     "transmitter": (Command.BIND_TRANSMITTER,),
     "receiver": (Command.BIND_RECEIVER,),
 }
+#: Who hears how a submit ended.
+Hearer: TypeAlias = Callable[[SubmitAnswer], Any]
 WARN_EVERY_S: Final = 10.0
 #: How far along a link is; one of two binds is as far as the slower one.
 _PROGRESS = [
@@ -207,16 +209,28 @@ class Link:
         Waits behind window and rate; `segments` is what it costs of the rate. Raises EncodeError
         when the PDU can't be written at all.
         """
+        answer: Deferred[SubmitAnswer] = Deferred()
+        self.put(pdu, answer.callback, segments=segments)
+        self.flush()
+        return answer
+
+    def put(self, pdu: Pdu, told: Hearer, *, segments: int = 1) -> None:
+        """As `submit`, for many: they leave together with the next `flush`. `told` is called once
+        with the end, perhaps at once.
+        """
         driver = self._sending_driver()
         if driver is None or not driver.session.may_send(pdu.command):
             self.counts.not_sent += 1
-            return succeed(NotSent("not bound for this"))
-        answer: Deferred[SubmitAnswer] = Deferred()
-        if not driver.session.submit(pdu, answer, driver.now(), segments=segments):
+            told(NotSent("not bound for this"))
+        elif not driver.session.submit(pdu, told, driver.now(), segments=segments):
             self.counts.not_sent += 1
-            return succeed(NotSent("the link's queue is full"))
-        driver.flush()
-        return answer
+            told(NotSent("the link's queue is full"))
+
+    def flush(self) -> None:
+        """Write what was put."""
+        driver = self._sending_driver()
+        if driver is not None:
+            driver.flush()
 
     # What the binds report
 
@@ -241,10 +255,10 @@ class Link:
                     self._received(bind, batch, read_at)
                 case Expired(token):
                     self.counts.unknown += 1
-                    token.callback(Unknown("no answer in time"))
+                    self._end(token, Unknown("no answer in time"))
                 case Unsent(token):
                     self.counts.not_sent += 1
-                    token.callback(NotSent("waited too long, or the link is leaving"))
+                    self._end(token, NotSent("waited too long, or the link is leaving"))
                 case Odd(_, oddity):
                     odd[oddity] += 1
                 case Told(pdu) if self._on_told is not None:
@@ -281,12 +295,17 @@ class Link:
     def _sending_driver(self) -> Driver | None:
         return None if self._sender is None else self._sender.driver
 
-    def _answered(self, token: Deferred[SubmitAnswer], pdu: Pdu) -> None:
-        self.counts.submits[pdu.status] += 1
-        if pdu.status == Status.ESME_ROK:
-            token.callback(Accepted(_message_id(pdu), pdu))
-        else:
-            token.callback(Refused(pdu.status))
+    def _answered(self, told: Hearer, pdu: Pdu) -> None:
+        status = pdu.status
+        self.counts.submits[status] += 1
+        self._end(told, Refused(status) if status else Accepted(_message_id(pdu), pdu))
+
+    def _end(self, told: Hearer, end: SubmitAnswer) -> None:
+        """Tell whose it was; an error of theirs must not keep the others' ends from them."""
+        try:
+            told(end)
+        except Exception:
+            self._log.failure("link {link}: an answer was not taken", link=self.name)
 
     def _received(self, bind: Bind, batch: Batch, read_at: float) -> None:
         assert bind.driver is not None
@@ -320,9 +339,9 @@ class Link:
             unsent=len(event.unsent),
         )
         for token in event.unanswered:
-            token.callback(Unknown(event.end.value))
+            self._end(token, Unknown(event.end.value))
         for token in event.unsent:
-            token.callback(NotSent(event.end.value))
+            self._end(token, NotSent(event.end.value))
 
 
 def _message_id(pdu: Pdu) -> str:

@@ -4,8 +4,9 @@ Owns which link of a route carries a text and what the SMSC's answers amount to.
 why a text is sent and what follows.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -76,25 +77,30 @@ class LinksCarrier:
         self._dialects = dialects
         self._clock = clock
         self._metrics = metrics
+        #: Links that have something to write.
+        self._put: set[Link] = set()
 
     def segments(self, text: str) -> int:
         """How many short messages a text takes, in the usual alphabet."""
         return segment_count(text)
 
-    async def send(self, sms: Sms) -> Sent:
+    def send(self, sms: Sms, told: Callable[[Sent], None]) -> None:
         """Submit all segments of a text over one link; over another while nothing was written."""
-        group = self._groups.get(sms.route)
-        tried: list[Link] = []
-        sent = Sent(SendResult.NOT_SENT, "", "no link of the route is bound")
-        while group is not None and (link := group.choose(besides=tried)) is not None:
-            sent = await self._send_over(link, sms)
-            if sent.result is not SendResult.NOT_SENT:
-                break
-            tried.append(link)
-        return sent
+        self._send(_Sending(sms, told))
 
-    async def _send_over(self, link: Link, sms: Sms) -> Sent:
+    def flush(self) -> None:
+        """Write what was submitted, one write a link."""
+        while self._put:
+            self._put.pop().flush()
+
+    def _send(self, sending: "_Sending") -> None:
+        group = self._groups.get(sending.sms.route)
+        link = None if group is None else group.choose(besides=sending.tried)
+        if link is None:
+            sending.told(sending.sent)
+            return
         dialect = self._dialects[link.name]
+        sms = sending.sms
         try:
             parts = split(sms.text, reference=sms.reference, default=dialect.default_alphabet)
             pdus = [_submit(part, sms, dialect) for part in parts]
@@ -102,14 +108,39 @@ class LinksCarrier:
             log.error(
                 "a text for route {route} can't be sent: {why}", route=sms.route, why=str(exc)
             )
-            return Sent(SendResult.FAULT, link.name, str(exc))
+            sending.told(Sent(SendResult.FAULT, link.name, str(exc)))
+            return
+        sending.answers = [None] * len(pdus)
+        sending.missing = len(pdus)
         submitted_at = self._clock.seconds()
-        # All are on their way before the first is waited for; none of them fails.
-        submitted = [link.submit(pdu, segments=1) for pdu in pdus]
-        answers: Sequence[SubmitAnswer] = [await answer for answer in submitted]
+        self._put.add(link)
+        # All are on their way before the first is answered.
+        for number, pdu in enumerate(pdus):
+            link.put(pdu, partial(self._answered, sending, link, submitted_at, number))
+
+    def _answered(
+        self,
+        sending: "_Sending",
+        link: Link,
+        submitted_at: float,
+        number: int,
+        answer: SubmitAnswer,
+    ) -> None:
+        """One segment's end; with the last one that of the text."""
+        sending.answers[number] = answer
+        sending.missing -= 1
+        if sending.missing:
+            return
         took_s = self._clock.seconds() - submitted_at
-        self._metrics.submit_seconds.child(link.name).observe(took_s, len(answers))
-        return self._judge(link.name, dialect, answers)
+        self._metrics.submit_seconds.child(link.name).observe(took_s, len(sending.answers))
+        sent = self._judge(link.name, self._dialects[link.name], sending.answers)
+        if sent.result is not SendResult.NOT_SENT:
+            sending.told(sent)
+            return
+        sending.sent = sent
+        sending.tried.append(link)
+        self._send(sending)
+        self.flush()
 
     def _judge(self, link: str, dialect: Dialect, answers: Sequence[SubmitAnswer]) -> Sent:
         results = []
@@ -135,6 +166,20 @@ class LinksCarrier:
             else:
                 segments = []
         return Sent(worst, link, ", ".join(sorted(details)), tuple(segments))
+
+
+class _Sending:
+    """A text, the links that did not take it, and how its segments fared on the last one."""
+
+    __slots__ = ("answers", "missing", "sent", "sms", "told", "tried")
+
+    def __init__(self, sms: Sms, told: Callable[[Sent], None]) -> None:
+        self.sms = sms
+        self.told = told
+        self.tried: list[Link] = []
+        self.sent = Sent(SendResult.NOT_SENT, "", "no link of the route is bound")
+        self.answers: list[Any] = []
+        self.missing = 0
 
 
 def _one(answer: SubmitAnswer, dialect: Dialect) -> tuple[SendResult, int | None, str | None, str]:

@@ -277,7 +277,8 @@ _DONE = """
 """
 
 # Those that waited behind it: nothing is known of how they will fare. OFFSET 0: each charge is
-# looked up by itself, for nearly none has another event; by what is due all that wait would be read.
+# looked up by itself, for nearly none has another event; by what is due, all that wait would be
+# read.
 _WAKE = """
     WITH t AS MATERIALIZED (SELECT business_now() AS now), behind AS MATERIALIZED (
         SELECT b.*

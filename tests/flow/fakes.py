@@ -248,7 +248,13 @@ class FakeCarrier:
     def segments(self, text: str) -> int:
         return 1
 
-    async def send(self, sms: Sms) -> Sent:
+    def send(self, sms: Sms, told: Callable[[Sent], None]) -> None:
+        told(self._sent(sms))
+
+    def flush(self) -> None:
+        pass
+
+    def _sent(self, sms: Sms) -> Sent:
         self.on_send(sms)
         result = self.answers.popleft() if self.answers else SendResult.ACCEPTED
         if result is SendResult.NOT_SENT:

@@ -1,14 +1,19 @@
 """The prompt step: committed as written, then written; what each answer of the SMSC leads to."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from ppcd.charge.rules import State
-from ppcd.flow.ports import SendResult, Sent
+from ppcd.flow.ports import SendResult, Sent, Sms
 from ppcd.flow.prompt import decide
 from ppcd.flow.request import Created
-from ppcd.store.failures import NotApplied
+from ppcd.service.queues import HELD_S
+from ppcd.service.work import Unpaused
+from ppcd.store.failures import Broken, NotApplied
 from ppcd.store.prompts import Next
-from ppcd.store.rows import ChargeRow
+from ppcd.store.rows import ChargeRow, PromptJob
 from tests.builders import Store
 from tests.flow.unsteady import Unsteady
 from tests.flow.world import World, now
@@ -140,6 +145,61 @@ def test_an_accepted_prompt_that_cannot_be_recorded_yet_is_not_sent_again(
     assert store.work_of(charge) == {"awaiting"}
     world.pass_(61)
     assert len(world.texts(charge)) == 1
+
+
+def begun(world: World, *charges: ChargeRow) -> dict[int, Any]:
+    """Begins the prompts of these together; what each failed with, if it did, by charge_id."""
+    jobs = [job for job in world.offers.prompted if isinstance(job, PromptJob)]
+    assert [job.charge_id for job in jobs] == [charge.charge_id for charge in charges]
+    over: dict[int, Any] = {}
+    world.prompts.begin(jobs, lambda job, why: over.update({job.charge_id: why and why.value}))
+    return over
+
+
+@pytest.mark.parametrize("place", ["rendering", "sending"])
+def test_a_text_that_breaks_something_keeps_no_other_from_its_phone(
+    world: World, place: str
+) -> None:
+    first, second = created(world), created(world)
+    bug = ZeroDivisionError("a bug")
+
+    def breaking(sms: Sms) -> None:
+        if sms.reference == first.charge_id:
+            raise bug
+
+    if place == "sending":
+        world.carrier.on_send = breaking
+    else:
+        world.offers.prompted[0] = replace(world.offers.prompted[0], language="xx")
+    over = begun(world, first, second)
+    assert isinstance(over[first.charge_id], KeyError if place == "rendering" else type(bug))
+    assert over[second.charge_id] is None
+    assert [sms.reference for sms in world.carrier.sent] == [second.charge_id]
+
+
+def test_a_text_that_cannot_be_put_on_record_holds_up_no_other(store: Store) -> None:
+    runner = Unsteady(store)
+    world = World(store, runner=runner)
+    runner.reactor = world.clock
+    first, second = created(world), created(world)
+    bad = Broken("a text that no column holds")
+    runner.troubles["begin"] = [bad, bad, None]
+    over = begun(world, first, second)
+    assert over == {first.charge_id: bad, second.charge_id: None}
+    assert [sms.reference for sms in world.carrier.sent] == [second.charge_id]
+
+
+def test_what_a_stop_button_holds_is_put_off_and_the_others_are_sent(world: World) -> None:
+    first, second = created(world), created(world)
+    unpaused = Unpaused(world.prompts, lambda job: job.charge_id == first.charge_id)
+    jobs = [job for job in world.offers.prompted if isinstance(job, PromptJob)]
+    over: list[tuple[int, object]] = []
+    unpaused.begin(jobs, lambda job, why: over.append((job.charge_id, why)))
+    assert sorted(over) == [(first.charge_id, None), (second.charge_id, None)]
+    assert [sms.reference for sms in world.carrier.sent] == [second.charge_id]
+    assert now(world.prompts.claim(10)) == []
+    world.store.ahead(HELD_S)
+    assert now(world.prompts.claim(10)) == [jobs[0]]
 
 
 def test_our_own_faults_end_after_three(world: World) -> None:

@@ -338,6 +338,25 @@ def test_each_end_of_a_submit_has_its_name() -> None:
     scene.down()
 
 
+def test_who_does_not_take_an_answer_keeps_nobody_else_from_theirs(criticals: Criticals) -> None:
+    scene = Scene().up()
+    told: list[object] = []
+
+    def broken(end: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    for hear in (broken, told.append):
+        scene.link.put(a_prompt(), hear)
+    assert not scene.smsc.pdus
+    scene.link.flush()
+    scene.network.turn()
+    assert [type(end) for end in told] == [Accepted]
+    assert scene.link.bound
+    (text,) = criticals.take()
+    assert "an answer was not taken" in text
+    scene.down()
+
+
 def test_what_waits_when_the_link_falls_was_not_sent() -> None:
     scene = Scene(window_max=1).up()
     scene.smsc.answering = silent

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
 
 from ppcd.charge.msisdn import Msisdn
 from ppcd.flow.ports import SendResult, Sent, Sms
@@ -19,6 +18,7 @@ from ppcd.smpp import (
     Status,
     message_type,
 )
+from ppcd.smpp.link import Hearer
 from ppcd.sms.carrier import LinksCarrier
 from ppcd.sms.dialect import Dialect
 from tests.smpp.links import Scene
@@ -54,7 +54,8 @@ class Road:
 
     def send(self, sms: Sms) -> Sent:
         results: list[Sent] = []
-        Deferred.fromCoroutine(self.carrier.send(sms)).addCallback(results.append)
+        self.carrier.send(sms, results.append)
+        self.carrier.flush()
         for _ in range(30):
             for scene in self.scenes:
                 scene.network.wait(11)  # beyond the response timeout, and what throttling pauses
@@ -197,13 +198,13 @@ def test_what_did_not_leave_one_link_goes_over_another(make_road: Callable[..., 
     road = make_road(up=(0, 1))
     first, second = road.scenes
 
-    def refuse(pdu: Pdu, *, segments: int = 1) -> Deferred[Any]:
-        return succeed(NotSent("the queue is full"))
+    def refuse(pdu: Pdu, told: Hearer, *, segments: int = 1) -> None:
+        told(NotSent("the queue is full"))
 
-    first.link.submit = refuse  # type: ignore[assignment]
+    first.link.put = refuse  # type: ignore[assignment]
     sent = road.send(an_sms())
     assert (sent.result, sent.link) == (SendResult.ACCEPTED, "two")
-    second.link.submit = refuse  # type: ignore[assignment]
+    second.link.put = refuse  # type: ignore[assignment]
     sent = road.send(an_sms())
     assert (sent.result, sent.segments) == (SendResult.NOT_SENT, ())
 
@@ -211,15 +212,16 @@ def test_what_did_not_leave_one_link_goes_over_another(make_road: Callable[..., 
 def test_a_text_of_which_only_a_part_left_is_not_unsent(make_road: Callable[..., Road]) -> None:
     road = make_road()
     link = road.scenes[0].link
-    submit = link.submit
+    put = link.put
     count = iter(range(10))
 
-    def once(pdu: Pdu, *, segments: int = 1) -> Deferred[Any]:
+    def once(pdu: Pdu, told: Hearer, *, segments: int = 1) -> None:
         if next(count) == 0:
-            return submit(pdu, segments=segments)
-        return succeed(NotSent("the queue is full"))
+            put(pdu, told, segments=segments)
+        else:
+            told(NotSent("the queue is full"))
 
-    link.submit = once  # type: ignore[assignment]
+    link.put = once  # type: ignore[assignment]
     sent = road.send(an_sms(LONG))
     assert sent.result is SendResult.NOT_NOW
     assert sent.segments == ((0, "id1"), (None, None), (None, None))

@@ -8,11 +8,14 @@ node at a time. Refuses to know HTTP and signatures (`Notifier`) and the partner
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from ppcd.flow.background import Over, one
 from ppcd.flow.ports import (
     RUN_LEASE_S,
     Delivered,
@@ -27,11 +30,14 @@ from ppcd.flow.ports import (
 from ppcd.metrics import Metrics
 from ppcd.store import notifications, refunds
 from ppcd.store.batcher import Batcher
+from ppcd.store.failures import Broken, Violated
 from ppcd.store.lanes import Runner
 from ppcd.store.notifications import Delivery, Due, Told
 from ppcd.store.rows import WebhookKey
 
 log = Logger(namespace="ppcd.flow.notify")
+
+Answer: TypeAlias = Delivered | TryLater | NotTried | Gone
 
 #: After this long a person is needed: three days and a few hours.
 GIVE_UP_S: Final = 76 * 3600.0
@@ -105,40 +111,79 @@ class Notifications:
         """Give back jobs that were not begun."""
         await self._lanes.run(notifications.release, keys)
 
+    def begin(self, keys: Sequence[WebhookKey], over: Over[WebhookKey]) -> None:
+        """Tell partners of these ends, one attempt each, and record what came of it; `over` is told
+        of each, in any order.
+
+        By callbacks, as thousands a second go one way; what few events need has a coroutine.
+        """
+        self._begin.submit(keys).addCallbacks(
+            *(self._tell_all, self._unbegun),
+            callbackArgs=(keys, over),
+            errbackArgs=(keys, over),
+        )
+
     async def run(self, key: WebhookKey) -> None:
-        """Tell one partner of one end, and record what came of it."""
-        [due] = await self._begin.submit([key])
-        if due is None:
-            return
+        """The same of one."""
+        await one(self.begin, key)
+
+    def _unbegun(self, why: Failure, keys: Sequence[WebhookKey], over: Over[WebhookKey]) -> None:
+        if len(keys) > 1 and isinstance(why.value, Broken | Violated):
+            # It is one of them: the others must not wait for it.
+            for key in keys:
+                self.begin([key], over)
+        else:
+            for key in keys:
+                over(key, why)
+
+    def _tell_all(
+        self, begun: Sequence[Due | None], keys: Sequence[WebhookKey], over: Over[WebhookKey]
+    ) -> None:
+        for key, due in zip(keys, begun, strict=True):
+            if due is None:
+                over(key, None)
+            elif due.refund_id is None:
+                self._tell(_end_of(due), due, key, over)
+            else:
+                Deferred.fromCoroutine(self._refund_end(_end_of(due), due.refund_id)).addCallbacks(
+                    *(self._tell, _failed),
+                    callbackArgs=(due, key, over),
+                    errbackArgs=(key, over),
+                )
+
+    def _tell(self, end: End, due: Due, key: WebhookKey, over: Over[WebhookKey]) -> None:
         event_id = event_id_of(due.charge_id, due.sequence)
-        end = End(
-            charge_id=due.charge_id,
-            sequence=due.sequence,
-            state=due.state,
-            reason=due.reason,
-            billing_reference=due.billing_reference,
-            decided_at=due.decided_at,
-            was_reserved=due.was_reserved,
-        )
-        if due.refund_id is not None:
-            end = await self._refund_end(end, due.refund_id)
-        secrets = [s for s in (due.secret, due.secret_before) if s is not None]
         begun_at = self._clock.seconds()
-        answer = await self._notifier.deliver(
-            Event(
-                event_id=event_id,
-                url=due.url,
-                secrets=tuple(secrets),
-                body=self._write_event(end, event_id=event_id),
-                bearer=due.token,
+        try:
+            telling: Deferred[Answer] = ensureDeferred(
+                self._notifier.deliver(  # type: ignore[arg-type]  # it takes a Deferred, too
+                    Event(
+                        event_id=event_id,
+                        url=due.url,
+                        secrets=due.secrets,
+                        body=self._write_event(end, event_id=event_id),
+                        bearer=due.token,
+                    )
+                )
             )
-        )
+        except Exception:
+            # Of this one: the others go on.
+            over(key, Failure())  # type: ignore[no-untyped-call]
+            return
+        telling.addCallback(self._told, due, begun_at, key, over)
+        telling.addErrback(_failed, key, over)
+
+    def _told(
+        self, answer: Answer, due: Due, begun_at: float, key: WebhookKey, over: Over[WebhookKey]
+    ) -> None:
         told, detail, delay_s = self._judge(answer, due)
         if told is not Told.PUT_OFF:
             self._metrics.webhook_seconds.child().observe(self._clock.seconds() - begun_at)
         self._metrics.webhooks.child(told.value).add()
-        delivery = Delivery(due.charge_id, due.sequence, due.attempts + 1, told, detail, delay_s)
-        await self._record.submit([delivery])
+        self._record.tell(
+            Delivery(due.charge_id, due.sequence, due.attempts + 1, told, detail, delay_s),
+            partial(_recorded, key, over),
+        )
 
     async def _refund_end(self, end: End, refund_id: int) -> End:
         """The end of one of the charge's refunds, in place of its own."""
@@ -154,9 +199,7 @@ class Notifications:
             decided_at=row.decided_at,
         )
 
-    def _judge(
-        self, answer: Delivered | TryLater | NotTried | Gone, due: Due
-    ) -> tuple[Told, str, float]:
+    def _judge(self, answer: Answer, due: Due) -> tuple[Told, str, float]:
         match answer:
             case Delivered():
                 return Told.DELIVERED, str(answer.status), 0
@@ -176,3 +219,23 @@ class Notifications:
                     why=answer.detail,
                 )
                 return Told.DEAD, answer.detail, 0
+
+
+def _end_of(due: Due) -> End:
+    return End(
+        charge_id=due.charge_id,
+        sequence=due.sequence,
+        state=due.state,
+        reason=due.reason,
+        billing_reference=due.billing_reference,
+        decided_at=due.decided_at,
+        was_reserved=due.was_reserved,
+    )
+
+
+def _recorded(key: WebhookKey, over: Over[WebhookKey], why: Exception | None) -> None:
+    over(key, None if why is None else Failure(why))  # type: ignore[no-untyped-call]
+
+
+def _failed(why: Failure, key: WebhookKey, over: Over[WebhookKey]) -> None:
+    over(key, why)

@@ -255,7 +255,7 @@ class Gone:
 class Notifier(Protocol):
     """Posts events to partners. Never raises for what a partner may do."""
 
-    async def deliver(self, event: Event) -> Delivered | TryLater | NotTried | Gone: ...
+    def deliver(self, event: Event) -> Awaitable[Delivered | TryLater | NotTried | Gone]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,7 @@ class Work:
         self.webhooks = Jobs(
             "webhook",
             _Fairly(notifications, queue),
+            begin=notifications.begin,
             clock=clock,
             metrics=metrics,
             key=lambda key: key,

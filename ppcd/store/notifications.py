@@ -6,10 +6,9 @@ made from the facts that this module reads.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ppcd.store.rows import WebhookKey
 from ppcd.store.sql import Cursor, columns
@@ -19,8 +18,7 @@ from ppcd.store.sql import Cursor, columns
 BEHIND_S_MAX: Final = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """A notification to be delivered, with all that its body, signature and address need."""
 
     charge_id: int
@@ -43,6 +41,12 @@ class Due:
     was_reserved: bool = False
     #: It tells of this refund; None: of the charge itself, and the state is the charge's.
     refund_id: int | None = None
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The newest first; the one before it as long as it is good."""
+        before = self.secret_before
+        return (self.secret,) if before is None else (self.secret, before)
 
 
 _COLUMNS = """
@@ -114,7 +118,7 @@ def begin(
     ordered = sorted(keys, key=lambda key: (key.charge_id, key.sequence))
     values = columns(ordered, ("charge_id", "sequence"))
     cur.execute(_BEGIN, values | {"lease_s": lease_s, "node": node})
-    found = {(row[0], row[1]): Due(*row) for row in cur.fetchall()}
+    found = {(row[0], row[1]): Due._make(row) for row in cur.fetchall()}
     behind = [
         key for key in ordered if key.sequence > 1 and (key.charge_id, key.sequence) not in found
     ]
@@ -233,8 +237,7 @@ class Told(StrEnum):
     PUT_OFF = "put_off"
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One attempt and what follows it."""
 
     charge_id: int

@@ -7,6 +7,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
 from ppcd.flow.ports import Delivered, Event, Gone, NotTried, TryLater
 from ppcd.http.client import Answer, Client, ClientTls, NoAnswer, NoRoom, NotSent, Resolve
 from ppcd.webhook.guard import Refused
@@ -50,28 +53,24 @@ class Sender:
         self._guarded = Client(reactor, address_allowed=self._guard.address_allowed, **shared)
         self._exempt = Client(reactor, **shared)
 
-    async def deliver(self, event: Event) -> Delivered | TryLater | NotTried | Gone:
+    def deliver(self, event: Event) -> Deferred[Delivered | TryLater | NotTried | Gone]:
         """One attempt."""
         try:
             url = self._guard.check_url(event.url)
-            client = self._exempt if url.host in self._guard.http_hosts else self._guarded
-            answer = await client.request(
-                b"POST",
-                event.url,
-                headers=self._headers(event),
-                body=event.body,
-                timeout_s=self._settings.timeout_s,
-                wait_s=self._settings.timeout_s,
-                connect_timeout_s=min(_CONNECT_TIMEOUT_S, self._settings.timeout_s),
-                answer_size_max=_ANSWER_SIZE_MAX,
-            )
-        except NoRoom as exc:
-            return NotTried(str(exc))
-        except (Refused, NotSent) as exc:
-            return TryLater(None, f"not sent: {exc}")
-        except NoAnswer as exc:
-            return TryLater(None, f"no answer: {exc}")
-        return self._judge(answer)
+        except Refused as exc:
+            return succeed(TryLater(None, f"not sent: {exc}"))
+        client = self._exempt if url.host in self._guard.http_hosts else self._guarded
+        posting = client.request(
+            b"POST",
+            event.url,
+            headers=self._headers(event),
+            body=event.body,
+            timeout_s=self._settings.timeout_s,
+            wait_s=self._settings.timeout_s,
+            connect_timeout_s=min(_CONNECT_TIMEOUT_S, self._settings.timeout_s),
+            answer_size_max=_ANSWER_SIZE_MAX,
+        )
+        return posting.addCallbacks(self._judge, _unanswered)
 
     async def close(self) -> None:
         """Let attempts in flight end, then close all connections."""
@@ -112,3 +111,15 @@ class Sender:
             return None
         seconds = at.replace(tzinfo=at.tzinfo or UTC).timestamp() - self._now()
         return min(max(seconds, 0.0), _RETRY_AFTER_S_MAX)
+
+
+def _unanswered(why: Failure) -> NotTried | TryLater | Failure:
+    """What it means that there is no answer."""
+    match why.value:
+        case NoRoom() as exc:
+            return NotTried(str(exc))
+        case Refused() | NotSent() as exc:
+            return TryLater(None, f"not sent: {exc}")
+        case NoAnswer() as exc:
+            return TryLater(None, f"no answer: {exc}")
+    return why

@@ -6,6 +6,7 @@ so that a backlog of millions lives in the database and not here.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
@@ -215,7 +216,7 @@ class Jobs(Generic[J]):
                 together.append(job)
         try:
             if self._begin is not None and together:
-                self._begin(together, self._over)
+                self._begin(together, partial(self._over, self._clock.seconds()))
         finally:
             self._pumping = False
 
@@ -257,13 +258,13 @@ class Jobs(Generic[J]):
             self._done(job, quick=self._clock.seconds() - begun_at < QUICK_S)
             self._next()
 
-    def _over(self, job: J, why: Failure | None) -> None:
+    def _over(self, begun_at: float, job: J, why: Failure | None) -> None:
         """One of those that were begun together."""
         if why is not None and isinstance(why.value, StoreError):
             self._left(why.value)
         elif why is not None:
             report(f"run a {self.kind} job", why, self._metrics)
-        self._done(job, quick=False)
+        self._done(job, quick=self._clock.seconds() - begun_at < QUICK_S)
         if self._stopping:
             self._next()
         elif self._following is None:

@@ -6,9 +6,12 @@ import pytest
 
 from ppcd.charge.rules import State
 from ppcd.flow.notify import GIVE_UP_S
-from ppcd.flow.ports import Delivered, Gone, NotTried, TryLater
+from ppcd.flow.ports import Delivered, Event, Gone, NotTried, TryLater
+from ppcd.store.failures import Broken, NotApplied
 from ppcd.store.rows import ChargeRow, WebhookKey
+from tests.builders import Store
 from tests.conftest import Criticals
+from tests.flow.unsteady import Unsteady
 from tests.flow.world import World, now
 
 
@@ -180,3 +183,42 @@ def test_an_expired_token_is_not_shown(world: World) -> None:
     world.pump()
     assert world.notifier.events[-1].bearer is None
     assert results(world, charge) == ["delivered"]
+
+
+@pytest.mark.parametrize("place", ["the body", "the record"])
+def test_an_event_that_breaks_something_keeps_no_other_from_its_partner(
+    store: Store, place: str
+) -> None:
+    runner = Unsteady(store)
+    world = World(store, runner=runner)
+    runner.reactor = world.clock
+    first, key = declined(world), world.offers.notified.popleft()
+    second, keys = declined(world), [key, world.offers.notified.popleft()]
+    bad = ZeroDivisionError("a bug") if place == "the body" else Broken("refused")
+
+    def breaking(event: Event) -> None:
+        if f"_{first.charge_id}_" in event.event_id:
+            raise bad
+
+    if place == "the body":
+        world.notifier.on_event = breaking
+    else:
+        runner.troubles["begin"] = [bad, bad, None]
+    over: dict[int, object] = {}
+    world.notifications.begin(
+        keys,
+        lambda key, why: over.update({key.charge_id: why and why.value}),
+    )
+    assert over == {first.charge_id: bad, second.charge_id: None}
+    assert results(world, first) == []
+    assert results(world, second) == ["delivered"]
+
+
+def test_an_event_whose_record_fails_has_failed(store: Store) -> None:
+    runner = Unsteady(store)
+    world = World(store, runner=runner)
+    runner.reactor = world.clock
+    declined(world)
+    runner.troubles["record"] = [NotApplied("down")]
+    with pytest.raises(NotApplied):
+        now(world.notifications.run(world.offers.notified[0]))

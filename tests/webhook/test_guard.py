@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import pytest
-from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
 from ppcd.flow.ports import Event, TryLater
@@ -178,7 +177,7 @@ class _World:
     def deliver(self, url: str) -> list[object]:
         results: list[object] = []
         event = Event("evt_1_1", url, (b"s" * 24,), b"{}", None)
-        d = Deferred.fromCoroutine(self.sender.deliver(event))
+        d = self.sender.deliver(event)
         d.addBoth(results.append)
         return results
 

@@ -50,7 +50,7 @@ class _World:
             "bearer": None,
         } | changes
         results: list[Any] = []
-        Deferred.fromCoroutine(self.notifier.deliver(Event(**fields))).addBoth(results.append)
+        self.notifier.deliver(Event(**fields)).addBoth(results.append)
         return results
 
     def accepts(self) -> tuple[dict[str, str], bytes]:

@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Final
 
@@ -211,6 +211,7 @@ def _shown(text: str) -> Iterator[str]:
             yield char
 
 
+@lru_cache(maxsize=4096)  # merchants and descriptions are few, and come again and again
 def one_line(text: str, length_max: int) -> str:
     """Somebody else's text as one clean line of at most so many units of UCS-2.
 

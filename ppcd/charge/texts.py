@@ -7,6 +7,7 @@ and how many segments a text really takes is asked of a function.
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
@@ -53,10 +54,15 @@ _WITH_CODE: Final = frozenset({Kind.PROMPT_CODE, Kind.REPROMPT_CODE})
 REFERENCE_LENGTH_MAX: Final = 24
 
 
+_OWN: Final = frozenset({"code", "reference", "reason"})
+#: Texts that are remembered.
+RENDERED_MAX: Final = 1024
+
+
 class Texts:
     """The wording in force: the defaults, with the operator's or a partner's own over them."""
 
-    __slots__ = ("_forms",)
+    __slots__ = ("_forms", "_own", "_same")
 
     def __init__(self, overrides: Mapping[str, Mapping[Kind, str]] | None = None) -> None:
         """`overrides`: language to kind to template. Raises TemplateError for one unreadable."""
@@ -66,6 +72,13 @@ class Texts:
             for language, templates in source.items()
             for kind, template in templates.items()
         }
+        #: What says something of one charge alone; all else is the same text for thousands.
+        self._own = {
+            place
+            for place, forms in self._forms.items()
+            if any(_OWN & field_names(form) for form in forms)
+        }
+        self._same = lru_cache(RENDERED_MAX)(self._render)
 
     def render(
         self,
@@ -81,6 +94,22 @@ class Texts:
     ) -> str:
         """The text to send: one line, at most two segments, price and yes-word in the first."""
         assert len(reference or "") <= REFERENCE_LENGTH_MAX
+        if (language, kind) not in self._own:
+            return self._same(kind, language, amount, merchant, description)
+        own = code, reference, reason
+        return self._render(kind, language, amount, merchant, description, *own)
+
+    def _render(
+        self,
+        kind: Kind,
+        language: str,
+        amount: Money,
+        merchant: str,
+        description: str,
+        code: str | None = None,
+        reference: str | None = None,
+        reason: DenialReason | None = None,
+    ) -> str:
         values = {
             "merchant": one_line(merchant, MERCHANT_UNITS_MAX),
             "description": one_line(description, DESCRIPTION_UNITS_MAX),

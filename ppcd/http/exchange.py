@@ -18,7 +18,7 @@ from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import implementer, provider
 
 from ppcd.http.messages import Request, Response
-from ppcd.http.router import Route
+from ppcd.http.router import Found, Route
 
 if TYPE_CHECKING:
     from ppcd.http.server import Channel
@@ -128,12 +128,11 @@ class Exchange:
             self._answer(site.error(400, self.as_request()))
             return
         found = site.router.find(self._method, path)
-        request = self.as_request(path, query_string)
         if found is None:
-            self._answer(site.error(404, request))
+            self._answer(site.error(404, self.as_request(path, query_string)))
             return
         self._template = found.template
-        request = dataclasses.replace(request, route=found.template, params=found.params)
+        request = self.as_request(path, query_string, found)
         if found.route is not None:
             self._handle(found.route, request)
             return
@@ -152,7 +151,10 @@ class Exchange:
 
     # -- handling
 
-    def as_request(self, path: str = "", query_string: str = "") -> Request:
+    def as_request(
+        self, path: str = "", query_string: str = "", found: Found | None = None
+    ) -> Request:
+        """What is known of it so far."""
         return Request(
             method=self._method,
             path=path,
@@ -160,6 +162,8 @@ class Exchange:
             headers=self.requestHeaders,
             body=b"".join(self._body),
             peer=self._peer,
+            route="" if found is None else found.template,
+            params={} if found is None else found.params,
             certificate=None if self._channel is None else self._channel.certificate,
         )
 

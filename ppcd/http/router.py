@@ -30,6 +30,7 @@ class _Node:
     named: "_Node | None" = None
     name: str = ""
     routes: dict[str, Route] = field(default_factory=dict)
+    allowed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Router:
         assert method not in node.routes, f"{method} {template} is there already"
         route = Route(method, template, handler, deadline_s)
         node.routes[method] = route
+        allowed = {*node.routes, "OPTIONS"} | ({"HEAD"} if "GET" in node.routes else set())
+        node.allowed = tuple(sorted(allowed))
         self._routes.append(route)
 
     def find(self, method: str, path: str) -> Found | None:
@@ -80,9 +83,8 @@ class Router:
         if node is None:
             return None
         route = node.routes.get(method) or (node.routes.get("GET") if method == "HEAD" else None)
-        allowed = {*node.routes, "OPTIONS"} | ({"HEAD"} if "GET" in node.routes else set())
         template = next(iter(node.routes.values())).template
-        return Found(route, tuple(sorted(allowed)), template, params)
+        return Found(route, node.allowed, template, params)
 
     def _walk(self, node: _Node, segments: list[str], params: dict[str, str]) -> _Node | None:
         if not segments:

@@ -6,7 +6,7 @@ reached without a partner who may use it. Refuses to know what the operations do
 
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -168,4 +168,4 @@ class Envelope:
 
 def _closed(answer: Response, correlator: bytes, notes: Mapping[str, str]) -> Response:
     headers = [*answer.headers, (b"x-correlator", correlator), _NO_STORE]
-    return replace(answer, headers=headers, notes=notes)
+    return Response(answer.status, headers, answer.body, notes)

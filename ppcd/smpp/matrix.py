@@ -18,6 +18,9 @@ class Role(Enum):
     ESME = "esme"
     SMSC = "smsc"
 
+    # The one of Enum is written in Python, and the matrix is asked for each message.
+    __hash__ = object.__hash__
+
     @property
     def other(self) -> Role:
         return Role.SMSC if self is Role.ESME else Role.ESME
@@ -33,6 +36,8 @@ class State(Enum):
     BOUND_TRX = "bound_trx"
     UNBINDING = "unbinding"  # our unbind is on its way
     CLOSED = "closed"
+
+    __hash__ = object.__hash__  # as of Role
 
 
 BOUND: Final = frozenset({State.BOUND_TX, State.BOUND_RX, State.BOUND_TRX})

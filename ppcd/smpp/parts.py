@@ -5,12 +5,13 @@ surrogate pair. References and PDUs are the caller's.
 """
 
 import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ppcd.smpp.errors import TextError
 from ppcd.smpp.gsm0338 import encode_gsm, gsm_units, pack_septets
 from ppcd.smpp.octets import ESM_UDHI
-from ppcd.smpp.text import Alphabet, encode_text, resolve
+from ppcd.smpp.text import Alphabet, Encoded, encode_text, resolve
 from ppcd.smpp.tlv import Tag
 from ppcd.smpp.udh import By, fill_bits
 
@@ -61,6 +62,19 @@ def _pieces(text: str, alphabet: Alphabet, by: By) -> list[str]:
     return pieces
 
 
+# A text is counted before it is put on record and cut when it is sent, and thousands are sent the
+# same one. Bounded: a text may have anything in it.
+@lru_cache(maxsize=1024)
+def _cut(text: str, alphabet: str, default: str, by: By) -> tuple[Alphabet, tuple[str, ...]]:
+    chosen = resolve(text, alphabet, default=default)
+    return chosen, tuple(_pieces(text, chosen, by))
+
+
+@lru_cache(maxsize=1024)
+def _encoded(pieces: tuple[str, ...], chosen: Alphabet, default: str) -> tuple[Encoded, ...]:
+    return tuple(encode_text(piece, chosen, default=default) for piece in pieces)
+
+
 def segment_count(
     text: str,
     alphabet: str = "auto",
@@ -69,7 +83,7 @@ def segment_count(
     by: By = By.UDH8,
 ) -> int:
     """How many messages `text` makes on air, which is what the operator bills."""
-    return len(_pieces(text, resolve(text, alphabet, default=default), by))
+    return len(_cut(text, alphabet, default, by)[1])
 
 
 def split(
@@ -85,17 +99,15 @@ def split(
     `reference` names the long message to its receiver: only its lowest 8 or 16 bits go out.
     TextError for text the alphabet lacks or that needs more than 255 parts.
     """
-    chosen = resolve(text, alphabet, default=default)
-    pieces = _pieces(text, chosen, by)
+    chosen, pieces = _cut(text, alphabet, default, by)
     total = len(pieces)
     if total > PARTS_MAX:
         raise TextError(f"{total} parts, more than {PARTS_MAX}")
+    encoded = _encoded(pieces, chosen, default)
     if total == 1:
-        data_coding, octets = encode_text(text, chosen, default=default)
-        return [Part(0, data_coding, octets)]
+        return [Part(0, *encoded[0])]
     parts = []
-    for number, piece in enumerate(pieces, 1):
-        data_coding, octets = encode_text(piece, chosen, default=default)
+    for number, (piece, (data_coding, octets)) in enumerate(zip(pieces, encoded, strict=True), 1):
         if by is By.SAR:
             parts.append(Part(0, data_coding, octets, _sar(reference, total, number)))
             continue

@@ -150,9 +150,9 @@ def advice(status: int, overrides: Mapping[int, Advice] | None = None) -> Advice
     return Advice.GIVE_UP if status in _VENDOR else Advice.RETRY
 
 
+_NAMES: Final = {status.value: status.name for status in Status}
+
+
 def status_name(status: int) -> str:
     """`ESME_RTHROTTLED`, or `0x00000450` for what the specification doesn't know."""
-    try:
-        return Status(status).name
-    except ValueError:
-        return f"{status:#010x}"
+    return _NAMES.get(status) or f"{status:#010x}"

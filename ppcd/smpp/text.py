@@ -156,8 +156,8 @@ class Encoded(NamedTuple):
 def resolve(text: str, alphabet: str = "auto", *, default: str = Alphabet.GSM0338) -> Alphabet:
     """The alphabet to send `text` in: the named one, or by "auto" `default` if it will do."""
     if alphabet != "auto":
-        return Alphabet(alphabet)
-    chosen = Alphabet(default)
+        return _BY_NAME.get(alphabet) or Alphabet(alphabet)  # the latter to say what is wrong
+    chosen = _BY_NAME.get(default) or Alphabet(default)
     return chosen if _carries(chosen, text) else _UCS2
 
 

@@ -103,7 +103,7 @@ class LinksCarrier:
         sms = sending.sms
         try:
             parts = split(sms.text, reference=sms.reference, default=dialect.default_alphabet)
-            pdus = [_submit(part, sms, dialect) for part in parts]
+            pdus = _submits(parts, sms, dialect)
         except (TextError, EncodeError) as exc:
             log.error(
                 "a text for route {route} can't be sent: {why}", route=sms.route, why=str(exc)
@@ -197,19 +197,24 @@ def _one(answer: SubmitAnswer, dialect: Dialect) -> tuple[SendResult, int | None
             return SendResult.UNKNOWN, None, None, "unknown"
 
 
-def _submit(part: Part, sms: Sms, dialect: Dialect) -> Pdu:
-    return submit_sm(
-        source_addr=sms.source.encode("ascii"),
-        source_addr_ton=dialect.source_ton,
-        source_addr_npi=dialect.source_npi,
-        destination_addr=sms.msisdn.digits.encode("ascii"),
-        dest_addr_ton=dialect.dest_ton,
-        dest_addr_npi=dialect.dest_npi,
-        esm_class=part.esm_class,
-        data_coding=part.data_coding,
-        short_message=part.short_message,
-        tlvs=part.tlvs,
-        # What is left of the time to answer: the SMSC drops a prompt that would come too late.
-        validity_period=relative_time(min(sms.validity_s, VALIDITY_S_MAX)),
-        registered_delivery=RegisteredDelivery.ALWAYS,
-    )
+def _submits(parts: Sequence[Part], sms: Sms, dialect: Dialect) -> list[Pdu]:
+    source, destination = sms.source.encode("ascii"), sms.msisdn.digits.encode("ascii")
+    # What is left of the time to answer: the SMSC drops a prompt that would come too late.
+    validity = relative_time(min(sms.validity_s, VALIDITY_S_MAX))
+    return [
+        submit_sm(
+            source_addr=source,
+            source_addr_ton=dialect.source_ton,
+            source_addr_npi=dialect.source_npi,
+            destination_addr=destination,
+            dest_addr_ton=dialect.dest_ton,
+            dest_addr_npi=dialect.dest_npi,
+            esm_class=part.esm_class,
+            data_coding=part.data_coding,
+            short_message=part.short_message,
+            tlvs=part.tlvs,
+            validity_period=validity,
+            registered_delivery=RegisteredDelivery.ALWAYS,
+        )
+        for part in parts
+    ]

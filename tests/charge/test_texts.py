@@ -362,3 +362,12 @@ def test_what_the_linter_passes_keeps_the_promise(
     )
     assert segments(text) <= 2
     assert re.search(r"\bДА\b", first_segment(text))
+
+
+def test_a_text_that_thousands_get_is_rendered_once_and_what_is_one_charges_each_time() -> None:
+    texts = Texts({"en": {Kind.PROMPT: "{merchant} {amount} {currency} YES {reference}"}})
+    common = {"amount": Money(2500, "UAH"), "merchant": "GameX", "description": "gold"}
+    same = [texts.render(Kind.PROMPT, "uk", **common, reference=r) for r in ("1", "2")]
+    assert same[0] is same[1]
+    own = [texts.render(Kind.PROMPT, "en", **common, reference=r) for r in ("1", "2")]
+    assert own == ["GameX 25.00 UAH YES 1", "GameX 25.00 UAH YES 2"]

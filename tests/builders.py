@@ -44,6 +44,8 @@ from ppcd.store.rows import (
 from ppcd.store.sql import Cursor
 
 LEASE_S = 60.0
+#: What holds for the first look at replies.
+FIRST_LOOK = {"lease_s": LEASE_S, "reprompts_max": 2, "prompt_lease_s": LEASE_S}
 POOL = tuple(Address(number, f"71710{number}") for number in range(4))
 FAILURES = ("undeliverable", "rejected", "deleted", "expired")
 WORK = (
@@ -277,7 +279,7 @@ class Store:
 
     def confirm(self, *batch: NewReply, repeat: bool = False) -> list[Settled | None]:
         """The first look."""
-        return self.pinned.run(replies.confirm, clear(*batch), lease_s=LEASE_S, repeat=repeat)
+        return self.pinned.run(replies.confirm, clear(*batch), **FIRST_LOOK, repeat=repeat)
 
     def look_again(
         self, *batch: NewReply, repeat: bool = False, untrusted: Sequence[str] = ()

@@ -29,9 +29,6 @@ log = Logger(namespace="ppcd.flow.reply")
 
 #: Messages that are remembered with what they mean: «ДА» comes in a few dozen spellings.
 UNDERSTOOD_MAX = 4096
-#: Verdicts that can decide a charge at once.
-CLEAR = frozenset({Verdict.YES, Verdict.NO, Verdict.STOP})
-
 UNREADABLE = Reading(Verdict.UNCLEAR, None, "unreadable")
 SEVERAL_PARTS = Reading(Verdict.UNCLEAR, None, "several_parts")
 
@@ -113,7 +110,7 @@ class Replies:
             return [False] * len(batch)
         recorded = [True] * len(batch)
         settled = await self._settle(self._confirm, read.clear)
-        # One second look, for those that can't decide a charge and for those that have not: two
+        # One second look, for those that can't settle a charge and for those that have not: two
         # would cost twice as much, and the later one is no sooner.
         others = read.others
         if settled is None:
@@ -147,7 +144,7 @@ class Replies:
         return settled
 
     def _read(self, batch: Mos, reply_ids: list[int]) -> "_Read":
-        """Take a batch apart: what may decide a charge at once, and what can't."""
+        """Take a batch apart: what may settle a charge at once, and what can't."""
         understood = self._understand(batch.said)
         for verdict, count in _verdicts(understood).items():
             self._metrics.replies.child(verdict).add(count)
@@ -156,21 +153,21 @@ class Replies:
             None if msisdn is None or one.number is None else msisdn * ADDRESSES_MAX + one.number
             for one, msisdn in zip(understood, batch.msisdns, strict=True)
         ]
-        decides = [one.decides for one in understood]
+        counts = [one.counts for one in understood]
         if None in batch.msisdns:
-            decides = [yes and key is not None for yes, key in zip(decides, keys, strict=True)]
+            counts = [yes and key is not None for yes, key in zip(counts, keys, strict=True)]
         evidence = [one.evidence for one in understood]
         clear = ClearReplies(
-            list(compress(reply_ids, decides)),
-            list(compress(keys, decides)),  # type: ignore[arg-type]  # those have one
-            list(compress(evidence, decides)),
+            list(compress(reply_ids, counts)),
+            list(compress(keys, counts)),  # type: ignore[arg-type]  # those have one
+            list(compress(evidence, counts)),
         )
         others = [
             (at, NewReply(reply_ids[at], keys[at], batch.msisdns[at], evidence[at]))
-            for at, yes in enumerate(decides)
+            for at, yes in enumerate(counts)
             if not yes
         ]
-        return _Read(clear, list(compress(range(len(decides)), decides)), others)
+        return _Read(clear, list(compress(range(len(counts)), counts)), others)
 
     def _understand(self, said: list[Said]) -> list["_Understood"]:
         rules = (self._rules().reader, self._address_numbers())
@@ -183,7 +180,7 @@ class Replies:
             return [self._understood.get(one) or self._understand_anew(one) for one in said]
 
     def _understand_anew(self, said: Said) -> "_Understood":
-        """The number of the address that it was sent to, its reading, and whether that decides."""
+        """The number of the address that it was sent to, its reading, and whether it counts."""
         number = self._address_numbers().get((said.link, said.address))
         if said.text is None:
             reading = UNREADABLE
@@ -201,9 +198,8 @@ class Replies:
             number=reading.number,
             rule=reading.rule,
         )
-        trusted = said.link not in self._untrusted
-        decides = reading.verdict in CLEAR and trusted and number is not None
-        understood = _Understood(number, evidence, decides)
+        counts = number is not None and said.link not in self._untrusted
+        understood = _Understood(number, evidence, counts)
         if len(self._understood) >= UNDERSTOOD_MAX:
             self._understood.clear()
         self._understood[said] = understood
@@ -214,8 +210,14 @@ class Replies:
     ) -> list[Settled | None]:
         # Jobs that this node could not begin are nobody's from the start: giving them back later
         # would cost more than the confirmation did.
-        lease_s = LEASE_S if self._offers.wants_debits() else 0
-        return replies.confirm(cur, batch, lease_s=lease_s, repeat=repeat)
+        return replies.confirm(
+            cur,
+            batch,
+            lease_s=LEASE_S if self._offers.wants_debits() else 0,
+            reprompts_max=self._rules().reprompts_max,
+            prompt_lease_s=LEASE_S if self._offers.wants_prompts() else 0,
+            repeat=repeat,
+        )
 
     def _second_look(
         self, cur: Cursor, batch: Sequence[NewReply], *, repeat: bool = False
@@ -269,7 +271,8 @@ class _Understood:
     #: Of the reply address; None if that is none of ours.
     number: int | None
     evidence: Evidence
-    decides: bool
+    #: It can mean a charge of ours, and the link is vouched for.
+    counts: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +285,7 @@ class _Read:
 
 
 def _unsettled(read: _Read, settled: Sequence[Settled | None]) -> Sequence[tuple[int, NewReply]]:
-    """The clear ones that have not decided anything after all, with their positions."""
+    """Those that the first look has left, with their positions."""
     if None not in settled:
         return ()
     at = [number for number, done in enumerate(settled) if done is None]

@@ -11,6 +11,7 @@ from itertools import repeat as always
 from typing import Any, Final, NamedTuple
 
 from ppcd.charge.consequence import Effect
+from ppcd.store.at_once import TOLD
 from ppcd.store.rows import (
     ClearReplies,
     DebitJob,
@@ -95,8 +96,7 @@ INSERT_REPLY = """
 # the evidence along, for there is no cheap way to join two lists of thousands under that plan; and
 # the clock is read once, not for each row. `IS TRUE` keeps the index of `expires_at` out: where the
 # planner believes that few wait it reads those before `r`, and then it must be by their keys.
-_SETTLE = (
-    """
+_GONE = """
     , gone AS (
         DELETE FROM awaiting a USING r
          WHERE a.key = r.key
@@ -108,13 +108,26 @@ _SETTLE = (
         RETURNING r.reply_id, a.key / 1000 AS msisdn, r.address, r.link, r.raw, r.data_coding,
                   r.esm_class, r.verdict, r.number, r.rule, a.charge_id, a.partner_id,
                   a.amount_minor, a.currency, a.billing, a.debit_start_s
-    ), facts AS ("""
+    )"""
+
+_FACTS = (
+    """
+    , facts AS ("""
     + INSERT_REPLY
     + """
         SELECT reply_id, charge_id, msisdn, address, link, raw, data_coding, esm_class, verdict,
                number, rule, CASE verdict WHEN 'yes' THEN 'confirmed' ELSE 'declined' END,
                (SELECT now FROM t)
-          FROM gone
+          FROM gone"""
+)
+_FACTS_OF_TOLD = """
+        UNION ALL
+        SELECT reply_id, charge_id, key / 1000, address, link, raw, data_coding, esm_class, verdict,
+               number, rule, effect, (SELECT now FROM t)
+          FROM told"""
+
+_WORK = (
+    """
     ), jobs AS (
         INSERT INTO debit_job (charge_id, partner_id, msisdn, amount_minor, currency, billing,
                                confirmed_at, start_by, run_at)
@@ -129,6 +142,8 @@ _SETTLE = (
     + END
 )
 
+_SETTLE = _GONE + TOLD + _FACTS + _FACTS_OF_TOLD + _WORK
+
 _SETTLED = """
     SELECT reply_id, CASE verdict WHEN 'yes' THEN 'confirmed' ELSE 'declined' END, charge_id,
            partner_id, msisdn, amount_minor, currency, billing, NULL::bigint[]
@@ -138,7 +153,7 @@ _SETTLED = """
 _SETTLED_BRIEFLY = (
     """
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, array_agg(reply_id)
-      FROM r WHERE reply_id NOT IN (SELECT reply_id FROM gone)
+      FROM rest WHERE reply_id NOT IN (SELECT reply_id FROM told)
     UNION ALL"""
     + _SETTLED
     + " WHERE verdict <> 'yes'"
@@ -148,15 +163,23 @@ _NOTIFIED = """
     UNION ALL
     SELECT NULL, NULL, charge_id, partner_id, sequence, NULL, NULL, NULL, NULL FROM ended_webhook
 """
+# So do notices.
+_TOLD = """
+    UNION ALL
+    SELECT reply_id, effect, charge_id, NULL, NULL, NULL, NULL, NULL, NULL FROM told
+    UNION ALL
+    SELECT NULL, 'notice', charge_id, NULL, prompt_no, NULL, NULL, NULL, NULL FROM told_job
+"""
 
 _WITH_CLOCK = "WITH t AS MATERIALIZED (SELECT business_now() AS now), "
 
 _R = _WITH_CLOCK + "r AS (" + _REPLIES + " ORDER BY key)"
-_CONFIRM = _R + _SETTLE + _SETTLED + _NOTIFIED
-_CONFIRM_BRIEFLY = _R + _SETTLE + _SETTLED_BRIEFLY + _NOTIFIED
+_CONFIRM = _R + _SETTLE + _SETTLED + _NOTIFIED + _TOLD
+_CONFIRM_BRIEFLY = _R + _SETTLE + _SETTLED_BRIEFLY + _NOTIFIED + _TOLD
 
 # What an earlier run did, whose answer was lost, is left alone and reported. The work that it made
-# is leased to this node, and comes back when the lease is over.
+# is leased to this node, and comes back when the lease is over. Only what decides is run again: the
+# first run may still be at work, and whoever did not decide takes no lock that it would wait for.
 _CONFIRM_AGAIN = (
     _WITH_CLOCK
     + """before AS (
@@ -164,7 +187,9 @@ _CONFIRM_AGAIN = (
     ), r AS ("""
     + _REPLIES
     + " WHERE NOT EXISTS (SELECT FROM before b WHERE b.reply_id = s.reply_id) ORDER BY key)"
-    + _SETTLE
+    + _GONE
+    + _FACTS
+    + _WORK
     + _SETTLED
     + _NOTIFIED
     + """
@@ -176,9 +201,15 @@ _CONFIRM_AGAIN = (
 
 @single
 def confirm(
-    cur: Cursor, batch: ClearReplies, *, lease_s: float, repeat: bool = False
+    cur: Cursor,
+    batch: ClearReplies,
+    *,
+    lease_s: float,
+    reprompts_max: int,
+    prompt_lease_s: float,
+    repeat: bool = False,
 ) -> list[Settled | None]:
-    """Settle the clear answers of a batch in one statement; None for those it did not settle.
+    """Settle a batch in one statement; None for those it did not settle.
 
     No two replies of a batch have the same key. What it leaves is for `look_again`. Without a lease
     the jobs are nobody's yet, and neither they nor their charges are reported: `CONFIRMED` is all.
@@ -187,15 +218,21 @@ def confirm(
     """
     values: dict[str, object] = {**_grouped(batch), "lease_s": lease_s}
     if repeat:
+        statement = _CONFIRM_AGAIN
         values["reply_id"] = integers(batch.reply_ids)
-    first = _CONFIRM if lease_s > 0 else _CONFIRM_BRIEFLY
-    cur.execute(_CONFIRM_AGAIN if repeat else first, values)
-    rows = cur.fetchall()
-    webhooks = {
-        row[2]: WebhookKey(row[2], row[4], row[3])
-        for row in rows
-        if row[0] is None and row[2] is not None
-    }
+    else:
+        statement = _CONFIRM if lease_s > 0 else _CONFIRM_BRIEFLY
+        values |= {"reprompts_max": reprompts_max, "prompt_lease_s": prompt_lease_s}
+    rows = cur.execute(statement, values).fetchall()
+    webhooks: dict[int, WebhookKey] = {}
+    prompts: dict[int, PromptKey] = {}
+    for reply_id, what, charge_id, partner_id, number, *_ in rows:
+        if reply_id is None and what == "notice":
+            prompts[charge_id] = PromptKey(charge_id, number)
+        elif reply_id is None and charge_id is not None:
+            webhooks[charge_id] = WebhookKey(charge_id, number, partner_id)
+    if prompt_lease_s <= 0:
+        prompts.clear()
     # What the statement says nothing of is confirmed when it was asked briefly, else unsettled.
     settled: dict[int, Settled | None] = {}
     for reply_id, effect, charge_id, partner_id, *job, unsettled in rows:
@@ -205,7 +242,9 @@ def confirm(
             debit = _debit_job(charge_id, partner_id, *job)
             settled[reply_id] = Settled(effect, charge_id, debit)
         elif reply_id is not None:
-            settled[reply_id] = Settled(effect, charge_id, webhook=webhooks.get(charge_id))
+            settled[reply_id] = Settled(
+                effect, charge_id, webhook=webhooks.get(charge_id), prompt=prompts.get(charge_id)
+            )
     briefly = lease_s <= 0 and not repeat
     return list(map(settled.get, batch.reply_ids, always(CONFIRMED if briefly else None)))
 

@@ -171,7 +171,7 @@ class NewReply(NamedTuple):
 
 
 class ClearReplies(Sequence[tuple[int, int, Evidence]]):
-    """Replies that may decide a charge at once, column by column: floods are made of them.
+    """Replies that may settle a charge at once, column by column: floods are made of them.
 
     As a sequence, of (reply_id, key, evidence).
     """

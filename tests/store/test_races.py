@@ -27,7 +27,7 @@ from ppcd.store.intents import Begun, Intent
 from ppcd.store.lanes import Direct
 from ppcd.store.resolutions import Obstacle, Resolution, Unresolved
 from ppcd.store.rows import Conflict
-from tests.builders import FAILURES, Store, charge_of, clear, deadlocks
+from tests.builders import FAILURES, FIRST_LOOK, Store, charge_of, clear, deadlocks
 
 #: Whoever comes last waits for three others with hundreds of rows each: on a busy machine that is
 #: longer than a lock may take in production, and no deadlock.
@@ -78,7 +78,7 @@ def first(store: Store) -> Iterator[First]:
 
 def test_a_cancel_that_loses_to_a_reply_is_told_so(store: Store, first: First) -> None:
     charge = store.a_written_charge()
-    [settled] = first.does(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
+    [settled] = first.does(replies.confirm, clear(store.a_reply(charge)), **FIRST_LOOK)
     assert settled.effect == "confirmed"
     cancelling = first.second(
         charges.cancel, charge.charge_id, partner_id=store.partner_id, lease_s=60
@@ -92,7 +92,7 @@ def test_a_reply_that_loses_to_a_cancel_is_late(store: Store, first: First) -> N
     charge = store.a_written_charge()
     first.does(charges.cancel, charge.charge_id, partner_id=store.partner_id, lease_s=60)
     reply = store.a_reply(charge)
-    confirming = first.second(replies.confirm, clear(reply), lease_s=60)
+    confirming = first.second(replies.confirm, clear(reply), **FIRST_LOOK)
     first.commit()
     assert confirming.result() == [None]
     [settled] = store.look_again(reply)
@@ -103,7 +103,7 @@ def test_a_reply_that_loses_to_a_cancel_is_late(store: Store, first: First) -> N
 def test_a_reply_wins_when_the_cancel_fails(store: Store, first: First) -> None:
     charge = store.a_written_charge()
     first.does(charges.cancel, charge.charge_id, partner_id=store.partner_id, lease_s=60)
-    confirming = first.second(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
+    confirming = first.second(replies.confirm, clear(store.a_reply(charge)), **FIRST_LOOK)
     first.rollback()
     [settled] = confirming.result()
     assert settled.effect == "confirmed"
@@ -111,9 +111,9 @@ def test_a_reply_wins_when_the_cancel_fails(store: Store, first: First) -> None:
 
 def test_two_confirmations_at_once_make_one_debit_job(store: Store, first: First) -> None:
     charge = store.a_written_charge()
-    first.does(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
+    first.does(replies.confirm, clear(store.a_reply(charge)), **FIRST_LOOK)
     second = store.a_reply(charge)
-    confirming = first.second(replies.confirm, clear(second), lease_s=60)
+    confirming = first.second(replies.confirm, clear(second), **FIRST_LOOK)
     first.commit()
     assert confirming.result() == [None]
     assert store.look_again(second)[0].effect == "late"
@@ -123,7 +123,7 @@ def test_two_confirmations_at_once_make_one_debit_job(store: Store, first: First
 def test_the_sweep_passes_over_what_is_being_confirmed(store: Store, first: First) -> None:
     """The confirmation began in time; it may commit after the time is over."""
     charge, other = store.a_written_charge(), store.a_written_charge()
-    first.does(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
+    first.does(replies.confirm, clear(store.a_reply(charge)), **FIRST_LOOK)
     store.ahead(601)
     assert [end.charge_id for end in store.expire()] == [other.charge_id]
     first.commit()
@@ -133,7 +133,7 @@ def test_the_sweep_passes_over_what_is_being_confirmed(store: Store, first: Firs
 
 def test_a_failure_receipt_loses_to_a_reply(store: Store, first: First) -> None:
     charge = store.a_written_charge()
-    first.does(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
+    first.does(replies.confirm, clear(store.a_reply(charge)), **FIRST_LOOK)
     recording = first.second(
         prompts.record_receipts, [store.a_receipt(charge)], failures=FAILURES, lease_s=60
     )
@@ -146,12 +146,25 @@ def test_a_question_is_not_repeated_to_somebody_who_has_just_said_yes(
     store: Store, first: First
 ) -> None:
     charge = store.a_written_charge()
-    first.does(replies.confirm, clear(store.a_reply(charge)), lease_s=60)
+    first.does(replies.confirm, clear(store.a_reply(charge)), **FIRST_LOOK)
     unclear = store.a_reply(charge, "unclear")
     looking = first.second(second_look.look_again, [unclear], **LOOK)
     first.commit()
     [settled] = looking.result()
     assert (settled.effect, settled.prompt) == ("late", None)
+
+
+def test_what_somebody_else_is_at_is_not_judged_at_once(store: Store, first: First) -> None:
+    """Neither waits for the other: it is for the second look, which does."""
+    charge, asked = store.a_written_charge(), store.a_written_charge()
+    first.does(replies.confirm, clear(store.a_reply(charge)), **FIRST_LOOK)
+    first.does(second_look.look_again, [store.a_reply(asked, "unclear")], **LOOK)
+    unclear = [store.a_reply(charge, "unclear"), store.a_reply(asked, "unclear")]
+    assert store.confirm(*unclear) == [None, None]
+    first.commit()
+    assert [s and s.effect for s in store.confirm(*unclear)] == [None, "reprompted"]
+    assert store.query("SELECT reprompts FROM awaiting WHERE key = %s", asked.key) == [(2,)]
+    assert store.look_again(unclear[0])[0].effect == "late"
 
 
 def test_two_wrong_codes_at_once_are_both_counted(store: Store, first: First) -> None:
@@ -314,7 +327,7 @@ def test_batches_over_the_same_charges_do_not_deadlock(store: Store) -> None:
         store.query("ANALYZE awaiting")
         orders = [random.sample(made, len(made)) for _ in range(4)]
         works: list[tuple[Callable[..., Any], list[Any], dict[str, Any]]] = [
-            (replies.confirm, clear(*[store.a_reply(c) for c in orders[0]]), {"lease_s": 60}),
+            (replies.confirm, clear(*[store.a_reply(c) for c in orders[0]]), FIRST_LOOK),
             (second_look.look_again, [store.a_reply(c, "unclear") for c in orders[1]], LOOK),
             (
                 prompts.finish,
@@ -355,7 +368,7 @@ def test_a_confirmation_locks_by_key_even_where_few_wait(store: Store, first: Fi
     store.query("ANALYZE awaiting")
     first.does(second_look.look_again, [store.a_reply(low, "unclear")], **LOOK)
     both = clear(store.a_reply(low), store.a_reply(high))
-    confirming = first.second(replies.confirm, both, lease_s=60)
+    confirming = first.second(replies.confirm, both, **FIRST_LOOK)
     # Whoever waits for the low key holds nothing of the high one.
     first.does(second_look.look_again, [store.a_reply(high, "unclear")], **LOOK)
     first.commit()
@@ -380,8 +393,8 @@ def test_nodes_that_confirm_the_same_charges_wait_for_each_other(store: Store) -
 
         def confirm(batch: list[Any]) -> int:
             with Direct(store.dsn, profile=PINNED, limits=PATIENT) as direct:
-                settled = direct.run(replies.confirm, clear(*batch), lease_s=60)
-            return sum(s is not None for s in settled)
+                settled = direct.run(replies.confirm, clear(*batch), **FIRST_LOOK)
+            return sum(s is not None and s.effect == "confirmed" for s in settled)
 
         with ThreadPoolExecutor(3) as pool:
             assert sum(pool.map(confirm, copies)) == len(made), "each is confirmed by one copy"
@@ -398,7 +411,7 @@ def test_expiry_and_confirmation_at_the_last_moment_agree(store: Store) -> None:
         with Direct(store.dsn, profile=PINNED) as direct:
             for at in range(0, len(made), 10):
                 batch = [store.a_reply(c) for c in made[at : at + 10]]
-                settled = direct.run(replies.confirm, clear(*batch), lease_s=60)
+                settled = direct.run(replies.confirm, clear(*batch), **FIRST_LOOK)
                 done |= {s.charge_id for s in settled if s is not None and s.charge_id}
         return done
 

@@ -1,12 +1,15 @@
 """What an answer does: it decides one charge at most, and its evidence is written with it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from ppcd.charge.rules import State
-from ppcd.store import prompts
+from ppcd.store import prompts, replies
 from ppcd.store.replies import Settled
-from ppcd.store.rows import DebitJob, PromptKey, PromptNo, WebhookKey
-from tests.builders import POOL, Store
+from ppcd.store.rows import DebitJob, NewReply, PromptKey, PromptNo, WebhookKey
+from tests.builders import FIRST_LOOK, POOL, Store, clear
 
 # --- the first look ---------------------------------------------------------------------------
 
@@ -98,8 +101,51 @@ def test_a_batch_settles_each_charge_for_itself(store: Store) -> None:
     batch = [store.a_reply(c, v) for c, v in zip(charges, verdicts, strict=True)]
     batch.reverse()
     settled = store.confirm(*batch)
-    assert [s and s.effect for s in settled] == ["declined", None, "declined", "confirmed"]
-    assert [s and s.charge_id for s in settled][3] == charges[0].charge_id
+    effects = ["declined", "reprompted", "declined", "confirmed"]
+    assert [s and s.effect for s in settled] == effects
+    assert [s and s.charge_id for s in settled] == [c.charge_id for c in reversed(charges)]
+
+
+def test_both_looks_say_the_same_of_what_both_can_settle(store: Store) -> None:
+    """The first is SQL, the second asks the domain."""
+
+    def made() -> list[NewReply]:
+        ends = [
+            store.a_charge(state) for state in (State.EXPIRED, State.CANCELLED, State.SUCCEEDED)
+        ]
+        asked_twice, waiting = store.a_written_charge(), store.a_written_charge()
+        for _ in range(2):
+            store.look_again(store.a_reply(asked_twice, "unclear"))
+        return [
+            *(store.a_reply(end, v) for v in ("yes", "no", "stop", "unclear") for end in ends),
+            store.a_reply(waiting, "unclear"),
+            store.a_reply(store.a_written_charge(code_required=True), "unclear"),
+            store.a_reply(waiting, key=waiting.key + 1),
+            store.a_reply(store.a_charge(), "unclear"),
+            store.a_reply(asked_twice, "unclear"),
+        ]
+
+    def told(settled: Sequence[Settled | None]) -> list[Any]:
+        return [
+            s and (s.effect, s.charge_id is None, s.prompt and s.prompt.prompt_no) for s in settled
+        ]
+
+    first = [store.confirm(reply)[0] for reply in made()]
+    second = [store.look_again(reply)[0] for reply in made()]
+    assert told(first)[:-2] == told(second)[:-2]
+    assert told(first)[-2:] == [None, None], "too early, and asked too often: not said at once"
+    assert {s.effect for s in second} == {
+        "late", "late_yes", "late_no", "reprompted", "stray", "early", "ignored"
+    }  # fmt: skip
+
+
+def test_what_nobody_here_would_send_is_not_reported(store: Store) -> None:
+    charge = store.a_written_charge()
+    free = FIRST_LOOK | {"prompt_lease_s": 0}
+    reply = clear(store.a_reply(charge, "unclear"))
+    [settled] = store.pinned.run(replies.confirm, reply, **free)
+    assert settled == Settled("reprompted", charge.charge_id)
+    assert store.count("prompt_job", charge) == 1
 
 
 def test_an_answer_without_a_number_or_to_no_address_of_ours_is_astray(store: Store) -> None:

@@ -325,7 +325,7 @@ def test_batches_over_the_same_charges_do_not_deadlock(store: Store) -> None:
         store.run(prompts.begin, [store.a_writing(c) for c in made], lease_s=60)
         store.look_again(*(store.a_reply(c, "unclear") for c in made))
         store.query("ANALYZE awaiting")
-        orders = [random.sample(made, len(made)) for _ in range(4)]
+        orders = [random.sample(made, len(made)) for _ in range(5)]
         works: list[tuple[Callable[..., Any], list[Any], dict[str, Any]]] = [
             (replies.confirm, clear(*[store.a_reply(c) for c in orders[0]]), FIRST_LOOK),
             (second_look.look_again, [store.a_reply(c, "unclear") for c in orders[1]], LOOK),
@@ -338,6 +338,11 @@ def test_batches_over_the_same_charges_do_not_deadlock(store: Store) -> None:
                 {"failures": FAILURES, "lease_s": 60},
             ),
             (prompts.begin, [store.a_writing(c, prompt_no=1) for c in orders[3]], {"lease_s": 60}),
+            (
+                replies.confirm,
+                clear(*[store.a_reply(c, random.choice(("yes", "unclear"))) for c in orders[4]]),
+                FIRST_LOOK,
+            ),
         ]
 
         def work(transaction: Callable[..., Any], batch: list[Any], kwargs: dict[str, Any]) -> None:
@@ -346,7 +351,7 @@ def test_batches_over_the_same_charges_do_not_deadlock(store: Store) -> None:
                 for at in range(0, len(batch), 200):
                     direct.run(transaction, batch[at : at + 200], **kwargs)
 
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(5) as pool:
             for running in [pool.submit(work, *w) for w in works]:
                 running.result()
         ended = store.query(

@@ -222,7 +222,7 @@ def judge_answer(settings: Answers, order: Order, find: Find) -> Settled:
 
 def as_debit(settled: Settled) -> DebitAnswer:
     """The same, said of a debit or a capture: other answers have no place there."""
-    if isinstance(settled, NotFound | Reserved):
+    if isinstance(settled, (NotFound, Reserved)):  # a union would be made each time
         return Unknown(f"{type(settled).__name__} is no answer to a debit")
     return settled
 

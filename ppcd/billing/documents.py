@@ -42,12 +42,15 @@ def read_document(form: Format, body: bytes) -> Find:
 
 def _read_json(body: bytes) -> Find:
     try:
-        # What json.loads does with octets, without making a decoder for each. What begins so is
-        # UTF-8.
+        # What json.loads does with octets, without making a decoder for each, and in one call.
+        # What begins so is UTF-8.
         encoding = "utf-8" if _UTF_8.match(body) else json.detect_encoding(body)
-        document = _DECODER.decode(body.decode(encoding, "surrogatepass"))
+        text = body.decode(encoding, "surrogatepass").strip(" \t\n\r")
+        document, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError) as exc:
         raise Unreadable("the answer is not JSON") from exc
+    if end != len(text):
+        raise Unreadable("the answer is JSON, and more")
     return lambda path: _member(document, path)
 
 

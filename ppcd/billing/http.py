@@ -7,8 +7,9 @@ Owns one distinction: what certainly did not reach billing (`NotSent`) against w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
@@ -16,7 +17,7 @@ from twisted.python.failure import Failure
 from ppcd.billing import wire
 from ppcd.billing.answers import Settled, as_debit, as_refund, as_release, as_reserve
 from ppcd.billing.settings import HttpBillingSettings
-from ppcd.billing.template import texts_of
+from ppcd.billing.template import Values, texts_of
 from ppcd.charge.debit import (
     Abilities,
     DebitAnswer,
@@ -30,6 +31,8 @@ from ppcd.charge.debit import (
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.charge.reservation import ReleaseAnswer, ReserveAnswer
 from ppcd.http import client as http
+
+A = TypeVar("A")
 
 RETRY_AFTER_MAX_S: Final = 3600.0
 NOT_FOUND: Final = 404
@@ -54,6 +57,10 @@ class _Client(Protocol):
     async def close(self) -> None: ...
 
 
+def _no_values(name: str) -> str:
+    raise AssertionError(f"a request without places has none for {name}")
+
+
 def _read(call: wire.Call, order: Order, answer: http.Answer) -> Settled:
     """What billing says of what it was told to do."""
     return wire.read_answer(call.answer, order, answer.status, answer.body)
@@ -73,6 +80,10 @@ def _as_made_refund(settled: Settled) -> RefundAnswer:
     if isinstance(settled, NotFound):
         return Unknown("the answer to a refund says that it is not known")
     return as_refund(settled)
+
+
+def _as_it_is(settled: Settled) -> QueryAnswer:
+    return settled
 
 
 def _as_found_refund(settled: Settled) -> RefundQueryAnswer:
@@ -99,60 +110,63 @@ class HttpBilling:
         self.name: Final = name
         self.abilities: Final[Abilities] = settings.abilities.abilities()
         self._settings = settings
-        self._debit = wire.debit_call(settings)
-        self._query = wire.query_call(settings)
+        authorization = None if credentials is None else credentials.encode("latin-1")
+
+        def ready(call: wire.Call | None) -> wire.Call | None:
+            return call and replace(call, authorization=authorization)
+
+        self._debit = ready(wire.debit_call(settings))
+        self._query = ready(wire.query_call(settings))
         refund = settings.refund
         self.refund_abilities: Final = (
             Abilities() if refund is None else refund.abilities.abilities()
         )
-        self._refund = wire.call_of(settings, refund)
-        self._reserve = wire.call_of(settings, settings.reserve)
-        self._capture = wire.call_of(settings, settings.capture)
-        self._release = wire.call_of(settings, settings.release)
-        self._refund_query = wire.refund_query_call(settings)
+        self._refund = ready(wire.call_of(settings, refund))
+        self._reserve = ready(wire.call_of(settings, settings.reserve))
+        self._capture = ready(wire.call_of(settings, settings.capture))
+        self._release = ready(wire.call_of(settings, settings.release))
+        self._refund_query = ready(wire.refund_query_call(settings))
         self._client = client
         self._now = now
         self._password = password or ""
-        self._authorization = (
-            () if credentials is None else ((b"Authorization", credentials.encode("latin-1")),)
-        )
 
     # By callbacks: each of these is asked thousands of times a second, and a coroutine costs more
     # than what is done here.
 
     def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> Deferred[DebitAnswer]:
         """Asks for the money once; `may_send` is asked in the turn that writes the first byte."""
-        return self._settled(self._debit, order, may_send=may_send).addCallback(as_debit)
+        return self._settled(self._debit, order, as_debit, may_send=may_send)
 
     def reserve(
         self, order: DebitOrder, *, may_send: Callable[[], bool]
     ) -> Deferred[ReserveAnswer]:
         """Asks to hold the money."""
-        return self._settled(self._reserve, order, may_send=may_send).addCallback(as_reserve)
+        return self._settled(self._reserve, order, as_reserve, may_send=may_send)
 
     def capture(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> Deferred[DebitAnswer]:
         """Asks to take what is held."""
-        return self._settled(self._capture, order, may_send=may_send).addCallback(as_debit)
+        return self._settled(self._capture, order, as_debit, may_send=may_send)
 
     def release(
         self, order: DebitOrder, *, may_send: Callable[[], bool]
     ) -> Deferred[ReleaseAnswer]:
         """Asks to let go of what is held."""
         # What says that the key is not known counts as in a query.
-        settled = self._settled(self._release, order, may_send=may_send, read=_looked_up)
-        return settled.addCallback(as_release)
+        return self._settled(
+            self._release, order, as_release, may_send=may_send, read=_looked_up
+        )
 
     def query(self, order: DebitOrder) -> Deferred[QueryAnswer]:
         """Asks what became of the order's key; NotFound is billing's word, not a verdict."""
-        return self._asked_about(self._query, order)
+        return self._asked_about(self._query, order, _as_it_is)
 
     def refund(self, order: RefundOrder, *, may_send: Callable[[], bool]) -> Deferred[RefundAnswer]:
         """Gives the money back once; `may_send` is asked in the turn that writes the first byte."""
-        return self._settled(self._refund, order, may_send=may_send).addCallback(_as_made_refund)
+        return self._settled(self._refund, order, _as_made_refund, may_send=may_send)
 
     def query_refund(self, order: RefundOrder) -> Deferred[RefundQueryAnswer]:
         """Asks what became of a refund's key."""
-        return self._asked_about(self._refund_query, order).addCallback(_as_found_refund)
+        return self._asked_about(self._refund_query, order, _as_found_refund)
 
     async def close(self) -> None:
         await self._client.close()
@@ -161,41 +175,50 @@ class HttpBilling:
         self,
         call: wire.Call | None,
         order: Order,
+        told_as: Callable[[Settled], A],
         *,
         may_send: Callable[[], bool],
         read: Callable[[wire.Call, Order, http.Answer], Settled] = _read,
-    ) -> Deferred[Settled]:
+    ) -> Deferred[A]:
         if call is None:
-            return succeed(NotSent("this billing can't be asked for that: it is not configured"))
-        return self._ask(call, order, may_send=may_send, read=read)
+            why = NotSent("this billing can't be asked for that: it is not configured")
+            return succeed(told_as(why))
+        return self._ask(call, order, told_as, may_send=may_send, read=read)
 
-    def _asked_about(self, call: wire.Call | None, order: Order) -> Deferred[Settled]:
+    def _asked_about(
+        self, call: wire.Call | None, order: Order, told_as: Callable[[Settled], A]
+    ) -> Deferred[A]:
         if call is None:
-            return succeed(Unknown("this billing can't be asked"))
-        return self._ask(call, order, may_send=None, read=_looked_up)
+            return succeed(told_as(Unknown("this billing can't be asked")))
+        return self._ask(call, order, told_as, may_send=None, read=_looked_up)
 
     def _ask(
         self,
         call: wire.Call,
         order: Order,
+        told_as: Callable[[Settled], A],
         *,
         may_send: Callable[[], bool] | None,
         read: Callable[[wire.Call, Order, http.Answer], Settled],
-    ) -> Deferred[Settled]:
+    ) -> Deferred[A]:
         settings = self._settings
-        values = texts_of(order, now=self._now(), password=self._password)
+        values: Values = _no_values
+        if call.has_values:
+            values = texts_of(order, now=self._now(), password=self._password)
         body = call.write_body(order, values)
         asking = self._client.request(
             call.method,
             call.url_for(values),
-            headers=call.headers_for(values, body=body) + self._authorization,
+            headers=call.headers_for(values, body=body),
             body=body,
             timeout_s=settings.timeout_s,
             connect_timeout_s=settings.connect_timeout_s,
             answer_size_max=settings.answer_size_max,
             may_send=may_send,
         )
-        return asking.addCallbacks(_told, _untold, callbackArgs=(call, order, read))
+        return asking.addCallbacks(
+            *(_told, _untold), callbackArgs=(call, order, read, told_as), errbackArgs=(told_as,)
+        )
 
 
 def _told(
@@ -203,17 +226,18 @@ def _told(
     call: wire.Call,
     order: Order,
     read: Callable[[wire.Call, Order, http.Answer], Settled],
-) -> Settled:
+    told_as: Callable[[Settled], A],
+) -> A:
     if answer.status in call.answer.not_processed_statuses:
-        return NotSent(f"status {answer.status}", _retry_after_s(answer))
-    return read(call, order, answer)
+        return told_as(NotSent(f"status {answer.status}", _retry_after_s(answer)))
+    return told_as(read(call, order, answer))
 
 
-def _untold(why: Failure) -> Settled:
+def _untold(why: Failure, told_as: Callable[[Settled], A]) -> A:
     if isinstance(why.value, http.NotSent):
-        return NotSent(str(why.value), None)
+        return told_as(NotSent(str(why.value), None))
     if isinstance(why.value, http.NoAnswer):
-        return Unknown(str(why.value))
+        return told_as(Unknown(str(why.value)))
     why.raiseException()
 
 

@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape as _xml_entities
 
@@ -31,6 +32,7 @@ __all__ = [
     "check_statement",
     "check_template",
     "field_of",
+    "field_reader",
     "fill",
     "header_text",
     "json_text",
@@ -83,14 +85,14 @@ Values = Callable[[str], str]
 
 _READERS: Final[Mapping[str, Callable[[Order], str | int]]] = MappingProxyType(
     {
-        "key": lambda order: order.key,
-        "msisdn": lambda order: order.msisdn.digits,
+        "key": attrgetter("key"),
+        "msisdn": attrgetter("msisdn.digits"),
         "phone": lambda order: "+" + order.msisdn.digits,
-        "amount_minor": lambda order: order.money.amount_minor,
+        "amount_minor": attrgetter("money.amount_minor"),
         "amount": lambda order: to_decimal_text(order.money),
-        "currency": lambda order: order.money.currency,
-        "description": lambda order: order.description,
-        "merchant": lambda order: order.merchant,
+        "currency": attrgetter("money.currency"),
+        "description": attrgetter("description"),
+        "merchant": attrgetter("merchant"),
         "reservation": lambda order: (
             (order.reservation or "") if isinstance(order, DebitOrder) else ""
         ),
@@ -104,11 +106,14 @@ _REFUND_READERS: Final[Mapping[str, Callable[[RefundOrder], str]]] = MappingProx
 )
 
 
+def field_reader(name: str) -> Callable[[Any], str | int]:
+    """What gives one field of an order; minor units are a number."""
+    return _REFUND_READERS.get(name) or _READERS[name]
+
+
 def field_of(order: Order, name: str) -> str | int:
     """One field of an order; minor units are a number."""
-    if isinstance(order, RefundOrder) and name in _REFUND_READERS:
-        return _REFUND_READERS[name](order)
-    return _READERS[name](order)
+    return field_reader(name)(order)
 
 
 def texts_of(order: Order, *, now: datetime | None = None, password: str = "") -> Values:

@@ -26,7 +26,7 @@ from ppcd.billing.settings import HttpBillingSettings
 from ppcd.billing.template import (
     Encoding,
     Values,
-    field_of,
+    field_reader,
     fill,
     header_text,
     json_text,
@@ -68,14 +68,19 @@ ACCEPTED: Final[Mapping[Format, str]] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One kind of request, ready to be filled with an order, and what its answers mean."""
+    """One kind of request, ready to be filled with an order, and what its answers mean.
+
+    `authorization` is the value of that header.
+    """
 
     method: bytes
     url: str
     headers: Mapping[str, str]
     write_body: Callable[[Order, Values], bytes]
+    body_has_values: bool
     content_type: str
     answer: HttpAnswers
+    authorization: bytes | None = None
 
     def url_for(self, values: Values) -> str:
         return url_text(self.url, values) if "{" in self.url else self.url
@@ -88,6 +93,11 @@ class Call:
             (name, value if type(value) is bytes else header_text(str(value), values).encode())
             for name, value in headers
         )
+
+    @cached_property
+    def has_values(self) -> bool:
+        """Whether more stands in it of what it is filled with than the members of its body."""
+        return self.body_has_values or not self._all_alike or "{" in self.url
 
     @cached_property
     def _all_alike(self) -> bool:
@@ -106,6 +116,8 @@ class Call:
         ]
         if "accept" not in {name.lower() for name in self.headers}:
             headers.append((b"Accept", ACCEPTED[self.answer.format].encode()))
+        if self.authorization is not None:
+            headers.append((b"Authorization", self.authorization))
         return tuple(headers)
 
 
@@ -131,6 +143,7 @@ def query_call(settings: HttpBillingSettings) -> Call | None:
             url=settings.query_url,
             headers=settings.headers,
             write_body=_nothing,
+            body_has_values=False,
             content_type="",
             answer=settings.answer,
         )
@@ -181,6 +194,7 @@ def refund_query_call(settings: HttpBillingSettings) -> Call | None:
 
 class _Written(TypedDict):
     write_body: Callable[[Order, Values], bytes]
+    body_has_values: bool
     content_type: str
 
 
@@ -192,16 +206,20 @@ def _written(request: RequestSettings, members: Mapping[str, str] | None) -> _Wr
         write = _text(request.template, request.encoding)
     else:
         write = _nothing if members is None else _members(members)
-    return {"write_body": write, "content_type": content_type}
+    return {
+        "write_body": write,
+        "body_has_values": request.template is not None,
+        "content_type": content_type,
+    }
 
 
 def _members(members: Mapping[str, str]) -> Callable[[Order, Values], bytes]:
     names = [json_text(name).replace("%", "%%") for name in members]
     form = "{" + ",".join([f"{name}:%s" for name in names]) + "}"
-    fields = tuple(members.values())
+    readers = [field_reader(field) for field in members.values()]
 
     def write(order: Order, values: Values) -> bytes:
-        found = [field_of(order, field) for field in fields]
+        found = [read(order) for read in readers]
         texts = [value if type(value) is int else json_text(str(value)) for value in found]
         return (form % tuple(texts)).encode(errors="replace")
 

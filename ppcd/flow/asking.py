@@ -6,25 +6,35 @@ how intents and results get into the database (`debit`), and what an answer lead
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from ppcd.charge.debit import DebitOrder, NotSent
 from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
-from ppcd.flow.attempts import answered, ask, quiet_before
+from ppcd.flow.attempts import answered, asked, broken, quiet_before
 from ppcd.flow.pace import Pace
 from ppcd.flow.ports import Adapter
 from ppcd.flow.weighing import Answer, Attempted, Weighing
-from ppcd.metrics import Metrics
+from ppcd.metrics import GaugeCell, HistogramCell, Metrics
 from ppcd.store.debits import Result
 from ppcd.store.intents import Begun
 from ppcd.store.rows import DebitJob
 
 #: What a charge becomes when an attempt of this kind is the first that may reach billing.
 _STARTED: Final = {"debit": "debiting", "reserve": "reserving"}
+
+
+class _Way(NamedTuple):
+    """One billing system, with what is counted of it."""
+
+    adapter: Adapter
+    pace: Pace
+    in_flight: GaugeCell
+    seconds: HistogramCell
 
 
 class Asking:
@@ -44,6 +54,7 @@ class Asking:
         self._clock = clock
         self._metrics = metrics
         self._weighing = weighing
+        self._ways: dict[str, _Way] = {}
 
     def ask(
         self, job: DebitJob, begun: Begun, send_by: float, may_send: Callable[[], bool]
@@ -53,7 +64,7 @@ class Asking:
         It is sent by `send_by`, or not at all; `may_send` says in the turn of writing whether it
         is that late.
         """
-        adapter = self._adapters[job.billing]
+        way = self._ways.get(job.billing) or self._way(job.billing)
         begun_at = self._clock.seconds()
         if job.doubt_s is None and begun.kind in _STARTED:
             self._metrics.charges.child(_STARTED[begun.kind]).add()
@@ -68,8 +79,32 @@ class Asking:
             repeat=begun.doubt_s is not None,
             reservation=begun.reservation,
         )
-        asking = ask(adapter, _call(adapter, order, begun.kind, may_send), metrics=self._metrics)
-        return asking.addCallback(self._weigh, job, begun, order, adapter, begun_at, send_by)
+        way.in_flight.add()
+        asking = asked(partial(_call, way.adapter, order, begun.kind, may_send))
+        about = (job, begun, order, way, begun_at, send_by)
+        return asking.addCallbacks(self._weigh, self._broke, callbackArgs=about, errbackArgs=about)
+
+    def _way(self, billing: str) -> _Way:
+        adapter = self._adapters[billing]
+        way = self._ways[billing] = _Way(
+            adapter,
+            self._paces[billing],
+            self._metrics.debits_in_flight.child(adapter.name),
+            self._metrics.debit_seconds.child(adapter.name),
+        )
+        return way
+
+    def _broke(
+        self,
+        why: Failure,
+        job: DebitJob,
+        begun: Begun,
+        order: DebitOrder,
+        way: _Way,
+        begun_at: float,
+        send_by: float,
+    ) -> Result:
+        return self._weigh(broken(why, way.adapter), job, begun, order, way, begun_at, send_by)
 
     def _weigh(
         self,
@@ -77,16 +112,19 @@ class Asking:
         job: DebitJob,
         begun: Begun,
         order: DebitOrder,
-        adapter: Adapter,
+        way: _Way,
         begun_at: float,
         send_by: float,
     ) -> Result:
+        way.in_flight.add(-1)
         now = self._clock.seconds()
-        doubtful = begun.doubt_s is not None
-        pace = self._paces[adapter.name]
-        pace.learn(order.charge_id, answer, in_time=now <= send_by, doubtful=doubtful)
         took_s = now - begun_at
-        self._metrics.debit_seconds.child(adapter.name).observe(took_s)
+        way.seconds.observe(took_s)
+        doubtful = begun.doubt_s is not None
+        way.pace.learn(order.charge_id, answer, in_time=now <= send_by, doubtful=doubtful)
+        done = self._weighing.done(way.adapter, order.charge_id, begun, answer)
+        if done is not None:
+            return done
         doubt = answered(
             doubt_s=begun.doubt_s,
             quiet_s=job.quiet_s,
@@ -94,23 +132,23 @@ class Asking:
             sent=begun.kind != "query" and not isinstance(answer, NotSent),
             attempt=begun.attempt - job.tried_before,
         )
-        quiet_over = quiet_before(job.quiet_s) >= adapter.abilities.quiet_period_s
+        quiet_over = quiet_before(job.quiet_s) >= way.adapter.abilities.quiet_period_s
         attempted = Attempted(order, begun, doubt, quiet_over=quiet_over)
-        return self._weighing.answer(adapter, attempted, answer)
+        return self._weighing.answer(way.adapter, attempted, answer)
 
 
 def _call(
     adapter: Adapter, order: DebitOrder, kind: str, may_send: Callable[[], bool]
-) -> Callable[[], Awaitable[Answer]]:
-    """How billing is asked for what an attempt is."""
+) -> Awaitable[Answer]:
+    """Ask billing for what an attempt is."""
     match kind:
         case "debit":
-            return partial(adapter.debit, order, may_send=may_send)
+            return adapter.debit(order, may_send=may_send)
         case "reserve":
-            return partial(adapter.reserve, order, may_send=may_send)
+            return adapter.reserve(order, may_send=may_send)
         case "capture":
-            return partial(adapter.capture, order, may_send=may_send)
+            return adapter.capture(order, may_send=may_send)
         case "release":
-            return partial(adapter.release, order, may_send=may_send)
+            return adapter.release(order, may_send=may_send)
         case _:
-            return partial(adapter.query, order)
+            return adapter.query(order)

@@ -27,7 +27,7 @@ from ppcd.charge.debit import (
 from ppcd.charge.refund import Refunded, RefundQueryAnswer
 from ppcd.charge.reservation import Released
 from ppcd.flow.ports import Adapter
-from ppcd.metrics import Metrics
+from ppcd.metrics import GaugeCell, Metrics
 
 log = Logger(namespace="ppcd.flow.attempts")
 
@@ -89,23 +89,34 @@ def ask(
 ) -> Deferred[A | Unknown]:
     """What the adapter answers. One that breaks may have sent what it was given: Unknown."""
     in_flight = metrics.debits_in_flight.child(adapter.name)
-
-    def over(answer: A) -> A | Unknown:
-        in_flight.add(-1)
-        return answer
-
-    def broke(why: Failure) -> A | Unknown:
-        in_flight.add(-1)
-        # A bug of the adapter's: what it may have sent is unknown.
-        log.failure("billing {billing} failed on an answer", why, billing=adapter.name)
-        return Unknown(f"the adapter failed: {type(why.value).__name__}")
-
     in_flight.add()
+    return asked(call).addCallbacks(
+        *(_over, _broke), callbackArgs=(in_flight,), errbackArgs=(adapter, in_flight)
+    )
+
+
+def asked(call: Callable[[], Awaitable[A]]) -> Deferred[A]:
+    """The adapter's own answer; what it raises at once, too, is told by the Deferred."""
     try:
-        asking: Deferred[A] = ensureDeferred(call())  # type: ignore[arg-type]  # either it takes
+        return ensureDeferred(call())  # type: ignore[arg-type]  # either it takes
     except Exception:
-        asking = fail()
-    return asking.addCallbacks(over, broke)
+        return fail()
+
+
+def _over(answer: A, in_flight: GaugeCell) -> A:
+    in_flight.add(-1)
+    return answer
+
+
+def _broke(why: Failure, adapter: Adapter, in_flight: GaugeCell) -> Unknown:
+    in_flight.add(-1)
+    return broken(why, adapter)
+
+
+def broken(why: Failure, adapter: Adapter) -> Unknown:
+    """A bug of the adapter's: what it may have sent is unknown."""
+    log.failure("billing {billing} failed on an answer", why, billing=adapter.name)
+    return Unknown(f"the adapter failed: {type(why.value).__name__}")
 
 
 def pause_s(attempt: int, answer: object, *, jitter: float) -> float:
@@ -118,7 +129,9 @@ def pause_s(attempt: int, answer: object, *, jitter: float) -> float:
 
 def kept(text: str | None) -> str | None:
     """Billing's words without what PostgreSQL can't hold: an answer must not be lost for that."""
-    return None if text is None else _UNHOLDABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    if text is None or text.isprintable():
+        return text
+    return _UNHOLDABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def told(answer: QueryAnswer | RefundQueryAnswer | Released) -> tuple[str, str]:

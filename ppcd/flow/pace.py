@@ -27,6 +27,10 @@ AHEAD_S: Final = LEASE_S / 2
 RETRY_AFTER_MAX_S: Final = 60.0
 
 
+# A union in the call would be made anew for each answer.
+_UNANSWERED: Final = (NotSent, Unknown)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaceRules:
     """The limits of one billing system."""
@@ -126,7 +130,7 @@ class Pace:
         """What an answer to a charge's debit or refund says about billing itself. `in_time`: it
         came before the request grew too old to be sent; `doubtful`: not the first request.
         """
-        if not isinstance(answer, NotSent | Unknown):
+        if not isinstance(answer, _UNANSWERED):
             self.answered()
         elif not isinstance(answer, NotSent):
             if doubtful:

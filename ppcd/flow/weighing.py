@@ -75,16 +75,25 @@ class Weighing:
         self._metrics = metrics
         self._jitter = jitter
 
+    def done(
+        self, adapter: Adapter, charge_id: int, begun: Begun, answer: Answer
+    ) -> Result | None:
+        """What most answers lead to, for which nothing needs to be weighed: it has been debited, as
+        was wanted. None: ask `answer`.
+        """
+        if type(answer) is not Debited or begun.act == Act.RESERVE or begun.kind == Act.RELEASE:
+            return None
+        self._metrics.debits.child(adapter.name, "debited").add()
+        reference = kept(answer.reference)
+        return Result(charge_id, begun.attempt, "debited", Next.SUCCEEDED, reference=reference)
+
     def answer(self, adapter: Adapter, attempted: Attempted, answer: Answer) -> Result:
-        """What an answer leads to."""
+        """What another answer leads to."""
         word, said = told(answer)
         self._metrics.debits.child(adapter.name, word).add()
         begun = attempted.begun
         event = self._event(adapter.abilities, attempted, answer)
         charge_id = attempted.order.charge_id
-        if event is Event.DEBITED and begun.act != Act.RESERVE:  # as most are
-            reference = _reference(answer)
-            return Result(charge_id, begun.attempt, word, Next.SUCCEEDED, reference=reference)
         result = Result(charge_id, begun.attempt, word, Next.DOUBT, detail=kept(said) or "")
         match event:
             case Event.RESERVED if begun.act == Act.RESERVE:

@@ -8,6 +8,7 @@ Refuses to follow redirects, to retry, and to know what is in a body.
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
@@ -16,7 +17,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
 
 from ppcd.http.bounded import bounded, stop
-from ppcd.http.connection import Connection, said, wire_request
+from ppcd.http.connection import Connection, Target, said, target_of
 from ppcd.http.deadlines import Deadlines
 from ppcd.http.reader import Answer
 from ppcd.http.resolve import SystemResolver
@@ -56,8 +57,7 @@ class _Request:
     """One request on its way through the pool."""
 
     host: "_Host"
-    where: Url
-    method: bytes
+    target: Target
     wire: bytes
     timeout_s: float
     connect_timeout_s: float
@@ -143,20 +143,19 @@ class Client:
         ends the connection that carries it.
         """
         try:
-            where = Url.parse(url)
-            wire = wire_request(method, where, tuple(headers), body)
+            target = target_of(method, url, tuple(headers))
         except UrlError as exc:
             return fail(NotSent(str(exc)))
         except ValueError as exc:
             return fail(exc)
+        where = target.where
         key = (where.secure, where.host, where.port)
         host = self._hosts.get(key) or self._hosts.setdefault(key, _Host())
         request = _Request(
-            *(host, where, method, wire, timeout_s, connect_timeout_s, wait_s is not None),
+            *(host, target, target.wire(body), timeout_s, connect_timeout_s, wait_s is not None),
             *(answer_size_max, may_send, Deferred(lambda _: self._cancel(request))),
             self._reactor.seconds() + (timeout_s if wait_s is None else wait_s),
         )
-        self._deadlines.set(request, request.until)
         self._go(request)
         return request.answer
 
@@ -171,6 +170,7 @@ class Client:
         elif host.opened < self._connections_max:
             self._open_for(request)
         elif len(host.waiting) < self._waiting_max:
+            self._deadlines.set(request, request.until)
             host.waiting.append(request)
         else:
             self._fail(request, NoRoom("too many requests wait for a connection"))
@@ -182,7 +182,7 @@ class Client:
             request.waits_apart = False
             request.until = self._reactor.seconds() + request.timeout_s
         request.opening = opening = Deferred.fromCoroutine(
-            self._open(request.host, request.where, request.until, request.connect_timeout_s)
+            self._open(request.host, request.target.where, request.until, request.connect_timeout_s)
         )
         opening.addCallbacks(
             lambda connection: self._send(request, connection),
@@ -206,16 +206,15 @@ class Client:
         self._deadlines.set(request, request.until)
         request.connection = connection
         connection.exchange(
-            *(request.method, request.wire),
+            *(request.target.method, request.wire),
             answer_size_max=request.answer_size_max,
-            tell=lambda answer: self._answered(request, connection, answer),
+            tell=partial(self._answered, request),
         )
 
-    def _answered(
-        self, request: _Request, connection: Connection, answer: Answer | Exception
-    ) -> None:
+    def _answered(self, request: _Request, answer: Answer | Exception) -> None:
+        assert request.connection is not None
         self._deadlines.drop(request)
-        self._release(request.host, connection)
+        self._release(request.host, request.connection)
         if isinstance(answer, Answer):
             request.answer.callback(answer)
         elif isinstance(answer, CancelledError):
@@ -279,7 +278,7 @@ class Client:
         """Let go on who waits, as far as there is room: one after another, for each that may not be
         sent any more makes room for the next.
         """
-        if host.waking:
+        if host.waking or not host.waiting:
             return
         host.waking = True
         try:
@@ -372,11 +371,12 @@ class Client:
         self._wake(host)
 
     def _sweep_later(self) -> None:
-        if self._sweep is None or not self._sweep.active():
+        if self._sweep is None:
             self._sweep = self._reactor.callLater(self._idle_s, self._sweep_idle)
 
     def _sweep_idle(self) -> None:
         """One timer for all: a connection is closed between one and two `idle_s` after its use."""
+        self._sweep = None
         oldest = self._reactor.seconds() - self._idle_s
         for host in self._hosts.values():
             for connection, since in host.idle:

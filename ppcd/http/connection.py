@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -18,7 +18,7 @@ from twisted.internet.tcp import Connection as TcpConnection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ppcd.http.reader import Answer, AnswerReader, AnswerTooLarge, Garbled
+from ppcd.http.reader import Answer, AnswerReader, AnswerTooLarge, Garbled, read_whole
 from ppcd.http.urls import Url
 
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
@@ -28,25 +28,31 @@ _WITH_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 _PEEK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
-def wire_request(
-    method: bytes, where: Url, headers: tuple[tuple[bytes, bytes], ...], body: bytes
-) -> bytes:
-    """The octets of a request. Raises ValueError for a header that would break out of its line."""
-    head = _request_head(method, where, headers)
-    if body or method in _WITH_BODY:
-        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
-    return head + b"\r\n"
+class Target(NamedTuple):
+    """Where requests go that differ in their bodies alone, and how they begin."""
+
+    method: bytes
+    where: Url
+    head: bytes
+
+    def wire(self, body: bytes) -> bytes:
+        """The octets of a request."""
+        if body or self.method in _WITH_BODY:
+            return b"%bContent-Length: %d\r\n\r\n%b" % (self.head, len(body), body)
+        return self.head + b"\r\n"
 
 
-# Where only bodies differ, as at billing, requests begin alike.
+# At billing, nearly all are alike.
 @lru_cache(maxsize=64)
-def _request_head(method: bytes, where: Url, headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+def target_of(method: bytes, url: str, headers: tuple[tuple[bytes, bytes], ...]) -> Target:
+    """Raises UrlError, and ValueError for a header that would break out of its line."""
+    where = Url.parse(url)
     lines = [b"%b %b HTTP/1.1\r\n" % (method, where.target)]
     for name, value in ((b"Host", where.authority), *headers):
         if not _HEADER_NAME.match(name) or _HEADER_VALUE_BAD.search(value):
             raise ValueError(f"header {name!r} can't be sent: its name or value is not allowed")
         lines.append(b"%b: %b\r\n" % (name, value))
-    return b"".join(lines)
+    return Target(method, where, b"".join(lines))
 
 
 @implementer(IHandshakeListener)
@@ -61,8 +67,12 @@ class Connection(Protocol):
     def __init__(self, *, secure: bool, on_lost: Callable[["Connection"], None]) -> None:
         self._secure = secure
         self._on_lost = on_lost
+        #: Of an answer that comes in pieces.
         self._reader: AnswerReader | None = None
+        #: Whoever waits for an answer. None: no request is on the wire.
         self._tell: Callable[[Answer | Exception], None] | None = None
+        self._method = b""
+        self._answer_size_max = 0
         #: Nothing that it has said so far keeps it from carrying another request.
         self._in_step = True
         #: Where a request is written without the reactor.
@@ -87,12 +97,12 @@ class Connection(Protocol):
     @property
     def in_flight(self) -> bool:
         """Whether a request is on the wire."""
-        return not self.lost and self._reader is not None
+        return not self.lost and self._tell is not None
 
     @property
     def in_step(self) -> bool:
         """Whether another request may be written, as far as is known."""
-        return not self.lost and self._in_step and self._reader is None
+        return not self.lost and self._in_step and self._tell is None
 
     @property
     def usable(self) -> bool:
@@ -125,9 +135,10 @@ class Connection(Protocol):
         """Write `wire` in this very turn; `tell` gets the whole answer, or whatever ended it
         early: by then octets may have left.
         """
-        assert self._reader is None, "one request at a time"
-        self._reader = AnswerReader(method, size_max=answer_size_max)
+        assert self._tell is None, "one request at a time"
         self._tell = tell
+        self._method = method
+        self._answer_size_max = answer_size_max
         if self._direct is not None:
             # By way of the reactor's next turn it costs three system calls more.
             sent = self._direct.writeSomeData(wire)
@@ -144,17 +155,29 @@ class Connection(Protocol):
         self._told(why)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._reader is None:
+        if self._tell is None:
             self.abort()  # it speaks unasked: who knows what it will say when it is asked
             return
         try:
-            answer = self._reader.receive(data)
+            answer = self._read(data)
         except (Garbled, AnswerTooLarge) as exc:
             self.end(exc)
             return
         if answer is not None:
-            self._in_step = self._reader.stays_open
             self._told(answer)
+
+    def _read(self, data: bytes) -> Answer | None:
+        reader = self._reader
+        if reader is None:
+            whole = read_whole(self._method, data, size_max=self._answer_size_max)
+            if whole is not None:
+                answer, self._in_step = whole
+                return answer
+            reader = self._reader = AnswerReader(self._method, size_max=self._answer_size_max)
+        piece = reader.receive(data)
+        if piece is not None:
+            self._in_step = reader.stays_open
+        return piece
 
     def _told(self, answer: Answer | Exception) -> None:
         self._reader = None

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["FRAMING_SIZE_MAX", "Answer", "AnswerReader", "AnswerTooLarge", "Garbled"]
+__all__ = [
+    "FRAMING_SIZE_MAX",
+    "Answer",
+    "AnswerReader",
+    "AnswerTooLarge",
+    "Garbled",
+    "read_whole",
+]
 
 #: Status line, headers, interim answers and chunk framing may take this much beyond the body's own
 #: limit.
@@ -98,6 +105,20 @@ def _read_head(octets: bytes) -> _Head:
         # An older server closes after its answer, if not now then soon.
         stays_open=not is_old and not closes,
     )
+
+
+def read_whole(method: bytes, data: bytes, *, size_max: int) -> tuple[Answer, bool] | None:
+    """The answer, where the first octets that come are all of it, and whether the connection stays
+    open: what an `AnswerReader` would say of nearly all, for a third of the time. None: ask one.
+    """
+    end = data.find(b"\r\n\r\n") + 4
+    if not 4 <= end <= FRAMING_SIZE_MAX or method == b"HEAD":
+        return None
+    head = _read_head(data[:end])
+    size = len(data) - end
+    if head.length != size or size > size_max or head.status < 200 or head.status in _BODILESS:
+        return None
+    return Answer(head.status, head.headers, data[end:]), head.stays_open
 
 
 class AnswerReader:

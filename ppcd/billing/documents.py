@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
@@ -51,7 +52,7 @@ def _read_json(body: bytes) -> Find:
         raise Unreadable("the answer is not JSON") from exc
     if end != len(text):
         raise Unreadable("the answer is JSON, and more")
-    return lambda path: _member(document, path)
+    return partial(_member, document)
 
 
 def _read_form(body: bytes) -> Find:
@@ -222,7 +223,7 @@ def _read_xmlrpc(body: bytes) -> Find:
         document: object = {"fault": _value(inner.only("value"))}
     else:
         document = _value(root.only("params").only("param").only("value"))
-    return lambda path: _member(document, path)
+    return partial(_member, document)
 
 
 def _value(element: Element) -> object:

@@ -152,9 +152,7 @@ class HttpBilling:
     ) -> Deferred[ReleaseAnswer]:
         """Asks to let go of what is held."""
         # What says that the key is not known counts as in a query.
-        return self._settled(
-            self._release, order, as_release, may_send=may_send, read=_looked_up
-        )
+        return self._settled(self._release, order, as_release, may_send=may_send, read=_looked_up)
 
     def query(self, order: DebitOrder) -> Deferred[QueryAnswer]:
         """Asks what became of the order's key; NotFound is billing's word, not a verdict."""

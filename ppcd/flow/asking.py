@@ -4,18 +4,18 @@ Owns what billing is told of a charge, and what its answer says of billing itsel
 how intents and results get into the database (`debit`), and what an answer leads to (`weighing`).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ppcd.charge.debit import DebitOrder, NotSent
 from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
-from ppcd.flow.attempts import answered, asked, broken, quiet_before
+from ppcd.flow.attempts import answered, broken, quiet_before
 from ppcd.flow.pace import Pace
 from ppcd.flow.ports import Adapter
 from ppcd.flow.weighing import Answer, Attempted, Weighing
@@ -66,8 +66,6 @@ class Asking:
         """
         way = self._ways.get(job.billing) or self._way(job.billing)
         begun_at = self._clock.seconds()
-        if job.doubt_s is None and begun.kind in _STARTED:
-            self._metrics.charges.child(_STARTED[begun.kind]).add()
         order = DebitOrder(
             key=str(job.charge_id),
             charge_id=job.charge_id,
@@ -80,9 +78,20 @@ class Asking:
             reservation=begun.reservation,
         )
         way.in_flight.add()
-        asking = asked(partial(_call, way.adapter, order, begun.kind, may_send))
+        try:
+            asking: Deferred[Answer] = ensureDeferred(
+                _call(way.adapter, order, begun.kind, may_send)  # type: ignore[arg-type]  # either
+            )
+        except Exception:
+            asking = fail()
         about = (job, begun, order, way, begun_at, send_by)
         return asking.addCallbacks(self._weigh, self._broke, callbackArgs=about, errbackArgs=about)
+
+    def started(self, kinds: Iterable[str]) -> None:
+        """Count attempts that are the first that may reach billing, by what they are."""
+        for kind, count in Counter(kinds).items():
+            if kind in _STARTED:
+                self._metrics.charges.child(_STARTED[kind]).add(count)
 
     def _way(self, billing: str) -> _Way:
         adapter = self._adapters[billing]

@@ -90,17 +90,13 @@ def ask(
     """What the adapter answers. One that breaks may have sent what it was given: Unknown."""
     in_flight = metrics.debits_in_flight.child(adapter.name)
     in_flight.add()
-    return asked(call).addCallbacks(
+    try:
+        asking: Deferred[A] = ensureDeferred(call())  # type: ignore[arg-type]  # either it takes
+    except Exception:
+        asking = fail()
+    return asking.addCallbacks(
         *(_over, _broke), callbackArgs=(in_flight,), errbackArgs=(adapter, in_flight)
     )
-
-
-def asked(call: Callable[[], Awaitable[A]]) -> Deferred[A]:
-    """The adapter's own answer; what it raises at once, too, is told by the Deferred."""
-    try:
-        return ensureDeferred(call())  # type: ignore[arg-type]  # either it takes
-    except Exception:
-        return fail()
 
 
 def _over(answer: A, in_flight: GaugeCell) -> A:

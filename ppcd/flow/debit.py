@@ -291,7 +291,13 @@ class Debits:
         def may_send() -> bool:
             return clock.seconds() <= send_by
 
-        for job, attempt in zip(jobs, begun, strict=True):
+        both = list(zip(jobs, begun, strict=True))
+        self._asking.started(
+            attempt.kind
+            for job, attempt in both
+            if isinstance(attempt, Begun) and job.doubt_s is None
+        )
+        for job, attempt in both:
             if not isinstance(attempt, Begun):
                 over(job, None)
                 continue

@@ -75,9 +75,7 @@ class Weighing:
         self._metrics = metrics
         self._jitter = jitter
 
-    def done(
-        self, adapter: Adapter, charge_id: int, begun: Begun, answer: Answer
-    ) -> Result | None:
+    def done(self, adapter: Adapter, charge_id: int, begun: Begun, answer: Answer) -> Result | None:
         """What most answers lead to, for which nothing needs to be weighed: it has been debited, as
         was wanted. None: ask `answer`.
         """

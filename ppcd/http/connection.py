@@ -5,6 +5,7 @@ answer is, `reader` knows. Knows nothing of pools, hosts and deadlines.
 """
 
 import re
+import select
 import socket
 from collections.abc import Callable
 from functools import lru_cache
@@ -24,8 +25,6 @@ from ppcd.http.urls import Url
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE_BAD = re.compile(rb"[\x00\r\n]")
 _WITH_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})
-# Made of enumerations, whose sum would cost more than the call.
-_PEEK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
 class Target(NamedTuple):
@@ -78,6 +77,8 @@ class Connection(Protocol):
         #: Where a request is written without the reactor.
         self._direct: TcpConnection | None = None
         self._socket: socket.socket | None = None
+        #: Tells whether the socket has something to say that the reactor has not read.
+        self._events: select.poll | None = None
         self.ready: Deferred[Connection] = Deferred(lambda _: self.abort())
         self.lost = False
 
@@ -85,6 +86,8 @@ class Connection(Protocol):
         self._socket = _socket_of(self.transport)
         if self._socket is not None:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._events = select.poll()
+            self._events.register(self._socket, select.POLLIN)
         if not self._secure:
             if isinstance(self.transport, TcpConnection):
                 self._direct = self.transport
@@ -111,18 +114,10 @@ class Connection(Protocol):
         Looks into the socket as well: a close that the reactor has not read yet would otherwise
         turn a request that nobody took into one whose outcome is unknown.
         """
-        if not self.in_step:
+        if self.lost or not self._in_step or self._tell is not None:
             return False
-        if self._socket is None:
-            return True
-        try:
-            self._socket.recv(1, _PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        # Closed, or it speaks unasked: neither is a peer to send money's words to.
-        return False
+        # Closed, broken, or it speaks unasked: none is a peer to send money's words to.
+        return self._events is None or not self._events.poll(0)
 
     def exchange(
         self,

@@ -80,7 +80,8 @@ class Queue(Generic[J]):
         jobs = self._waiting[lane]
         job = jobs.popleft()
         self._size -= 1
-        self._running[lane] = self._running.get(lane, 0) + 1
+        if self._lane_running_max is not None:
+            self._running[lane] = self._running.get(lane, 0) + 1
         if not jobs:
             del self._waiting[lane]
         elif self._may_run(lane):
@@ -89,6 +90,8 @@ class Queue(Generic[J]):
 
     def done(self, job: J, *, quick: bool = False) -> None:
         """A job that was taken runs no more."""
+        if self._lane_running_max is None:
+            return  # nobody asks how many run
         lane = self._lane(job)
         was_full = not self._may_run(lane)
         self._running[lane] -= 1

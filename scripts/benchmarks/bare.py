@@ -10,10 +10,13 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 AT_ONCE = 64
+#: How far apart a node's batches leave (`GATHER_S` in ppcd.service.node).
+TOGETHER_S = 0.02
 #: What each loads, before its clock starts.
 NEEDED = {
     "http": ("twisted.internet.reactor", "twisted.internet.endpoints"),
@@ -33,28 +36,43 @@ _POST = (
 FIRST_KEY = 10**17
 
 
-def http(target: str, count: int) -> float:
-    """POSTs over kept-alive connections, one at a time on each; seconds."""
+def http(target: str, count: int, per_s: float = 0.0) -> float:
+    """POSTs over kept-alive connections, one at a time on each; seconds.
+
+    As fast as they are answered; or `per_s`, by letting those go together that are due, every
+    `TOGETHER_S`.
+    """
     from twisted.internet import reactor as stock  # noqa: TID251
     from twisted.internet.endpoints import TCP4ClientEndpoint
     from twisted.internet.protocol import Factory, Protocol
 
     reactor: Any = stock
     port = int(target)
-    left, done = count, 0
+    left = count
+    done = 0
+    due = 0 if per_s else count
+    free: list[Any] = []
     began = time.monotonic()
+
+    def let_go() -> None:
+        nonlocal due
+        due = min(left, int((time.monotonic() - began) * per_s) - (count - left))
+        reactor.callLater(TOGETHER_S, let_go)
+        ask_all()
+
+    def ask_all() -> None:
+        nonlocal left, due
+        while due > 0 and free:
+            due -= 1
+            left -= 1
+            body = _BODY % (FIRST_KEY + left)
+            free.pop().write(_POST % (port, len(body), body))
 
     class Client(Protocol):
         def connectionMade(self) -> None:
             self._got = b""
-            self._ask()
-
-        def _ask(self) -> None:
-            nonlocal left
-            if left:
-                left -= 1
-                body = _BODY % (FIRST_KEY + left)
-                self.transport.write(_POST % (port, len(body), body))  # type: ignore[union-attr]
+            free.append(self.transport)
+            ask_all()
 
         def dataReceived(self, data: bytes) -> None:
             nonlocal done
@@ -67,11 +85,14 @@ def http(target: str, count: int) -> float:
             done += 1
             if done == count:
                 reactor.stop()
-            self._ask()
+            free.append(self.transport)
+            ask_all()
 
     for _ in range(AT_ONCE):
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
         endpoint.connect(Factory.forProtocol(Client))
+    if per_s:
+        reactor.callLater(TOGETHER_S, let_go)
     reactor.run()
     return time.monotonic() - began
 
@@ -217,14 +238,20 @@ def file(target: str, count: int) -> float:
 
 
 def main() -> None:
-    """`KIND TARGET COUNT`."""
-    kind, target, count = sys.argv[1:]
-    calls = {"http": http, "agent": agent, "diameter": diameter, "sql": sql, "file": file}
+    """`KIND TARGET COUNT`, and for `http` how many a second, if not as fast as they go."""
+    kind, target, count, *per_s = sys.argv[1:]
+    calls: dict[str, Callable[..., float]] = {
+        "http": http,
+        "agent": agent,
+        "diameter": diameter,
+        "sql": sql,
+        "file": file,
+    }
     for name in NEEDED.get(kind, ()):
         importlib.import_module(name)
     # What loading the program costs is no debit's.
     started = time.process_time()
-    took = calls[kind](target, int(count))
+    took = calls[kind](target, int(count), *map(float, per_s))
     print(json.dumps({"seconds": took, "cpu_s": time.process_time() - started}))
 
 

@@ -2,8 +2,9 @@
 
 A node debits charges that wait in its database: claims, records the intent, asks billing, records
 the answer, the end, and the subscriber's receipt (which nobody sends here). Beside it, in the same
-run, a bare client makes the same calls. Then billing is away, a million debits wait, and it comes
-back.
+run, a bare client makes the same calls: at the node's rate where it can be told to, for a call
+costs half as much again when the server falls asleep between two; and as fast as it can. Then
+billing is away, a million debits wait, and it comes back.
 """
 
 import json
@@ -37,6 +38,8 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Debits a second; and how many times a bare client's CPU one may cost.
 MUST_PER_S = {"http": 1_000, "diameter": 2_000, "sql": 2_000, "file": None}
 MUST_TIMES = {"http": 3.0}
+#: Bare clients that can be told how fast.
+PACED = frozenset({"http"})
 MUST_GROWTH_MIB = 20
 #: What the backlog is drained at, and what any second may have of it.
 RATE = 1_000
@@ -80,13 +83,20 @@ class Cell:
     per_s: float
     node_us: float
     postgres_us: float
+    #: A bare call at the node's rate, or flat out where the client knows no rate.
     bare_us: float
-    bare_per_s: float
+    flat_out_us: float
+    flat_out_per_s: float
 
     @property
     def times(self) -> float:
         """The node's CPU as a multiple of the bare client's."""
         return self.node_us / self.bare_us
+
+    @property
+    def times_flat_out(self) -> float:
+        """As a multiple of one that makes its calls as fast as it can."""
+        return self.node_us / self.flat_out_us
 
 
 class Billings:
@@ -221,15 +231,17 @@ def _cells(bench: Bench, kind: str, count: int, runs: int) -> list[Cell]:
     try:
         bench.debit(node, count // 3)  # what is loaded and prepared once
         for _ in range(runs):
-            bare = _bare(kind, target, count)
+            flat_out = _bare(kind, target, count)
             per_s, node_us, postgres_us = bench.debit(node, count)
-            bare_us = bare["cpu_s"] / count * 1e6
-            cell = Cell(per_s, node_us, postgres_us, bare_us, count / bare["seconds"])
+            bare = _bare(kind, target, count, per_s) if kind in PACED else flat_out
+            bare_us, flat_out_us = (each["cpu_s"] / count * 1e6 for each in (bare, flat_out))
+            flat_out_per_s = count / flat_out["seconds"]
+            cell = Cell(per_s, node_us, postgres_us, bare_us, flat_out_us, flat_out_per_s)
             cells.append(cell)
             print(
-                f"{kind}: {cell.per_s:,.0f} debits/s (bare {cell.bare_per_s:,.0f}); µs a debit: "
-                f"node {cell.node_us:.0f}, bare {cell.bare_us:.0f}, "
-                f"PostgreSQL {cell.postgres_us:.0f}",
+                f"{kind}: {cell.per_s:,.0f} debits/s; µs a debit: node {cell.node_us:.0f}, "
+                f"PostgreSQL {cell.postgres_us:.0f}, bare {cell.bare_us:.1f} "
+                f"(flat out {cell.flat_out_us:.1f}, {cell.flat_out_per_s:,.0f} calls/s)",
                 flush=True,
             )
     finally:
@@ -243,9 +255,9 @@ def _usual(billings: Billings, count: int) -> dict[str, Any]:
     return figure("debits_http_agent_cpu", usual["cpu_s"] / count * 1e6, "µs/call", better="lower")
 
 
-def _bare(kind: str, target: str, count: int) -> Any:
+def _bare(kind: str, target: str, count: int, *per_s: float) -> Any:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bare", kind, target, str(count)],
+        [sys.executable, "-m", "benchmarks.bare", kind, target, str(count), *map(str, per_s)],
         check=True,
         capture_output=True,
         text=True,
@@ -258,6 +270,7 @@ def _figures(kind: str, cells: Sequence[Cell]) -> list[dict[str, Any]]:
         return [read(cell) for cell in cells]
 
     rates, times = of(lambda c: c.per_s), of(lambda c: c.times)
+    flat_out = of(lambda c: c.times_flat_out)
     return [
         figure(
             f"debits_{kind}_rate",
@@ -274,6 +287,13 @@ def _figures(kind: str, cells: Sequence[Cell]) -> list[dict[str, Any]]:
             better="lower",
             must=MUST_TIMES.get(kind),
             noise=noise(times),
+        ),
+        figure(
+            f"debits_{kind}_cpu_to_bare_flat_out",
+            middle(flat_out),
+            "ratio",
+            better="lower",
+            noise=noise(flat_out),
         ),
         figure(f"debits_{kind}_cpu", middle(of(lambda c: c.node_us)), "µs/debit", better="lower"),
         figure(

@@ -6,10 +6,11 @@ Owns one distinction: what certainly did not reach billing (`NotSent`) against w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Final, Protocol, TypeVar
+from functools import partial
+from typing import Final, Protocol, TypeVar, Unpack
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
@@ -42,17 +43,12 @@ class _Client(Protocol):
     """What the adapter needs of `ppcd.http.client.Client`."""
 
     def request(
-        self,
-        method: bytes,
-        url: str,
-        *,
-        headers: Sequence[tuple[bytes, bytes]],
-        body: bytes,
-        timeout_s: float,
-        connect_timeout_s: float,
-        answer_size_max: int,
-        may_send: Callable[[], bool] | None,
+        self, method: bytes, url: str, **how: Unpack[http.How]
     ) -> Deferred[http.Answer]: ...
+
+    def send(
+        self, method: bytes, url: str, tell: http.Tell, **how: Unpack[http.How]
+    ) -> http.Request | None: ...
 
     async def close(self) -> None: ...
 
@@ -115,7 +111,7 @@ class HttpBilling:
         def ready(call: wire.Call | None) -> wire.Call | None:
             return call and replace(call, authorization=authorization)
 
-        self._debit = ready(wire.debit_call(settings))
+        self._debit = replace(wire.debit_call(settings), authorization=authorization)
         self._query = ready(wire.query_call(settings))
         refund = settings.refund
         self.refund_abilities: Final = (
@@ -130,12 +126,27 @@ class HttpBilling:
         self._now = now
         self._password = password or ""
 
-    # By callbacks: each of these is asked thousands of times a second, and a coroutine costs more
-    # than what is done here.
+    def tell_debit(
+        self,
+        order: DebitOrder,
+        told: Callable[[DebitAnswer | Exception], None],
+        *,
+        may_send: Callable[[], bool],
+    ) -> None:
+        """Asks for the money once; `may_send` is asked in the turn that writes the first byte.
+
+        By a plain call: it is asked thousands of times a second, and a Deferred and its callbacks
+        cost as much as all that is done here.
+        """
+        call = self._debit
+        method, url, how = self._written(call, order, may_send)
+        self._client.send(method, url, partial(_heard, call, order, told), **how)
 
     def debit(self, order: DebitOrder, *, may_send: Callable[[], bool]) -> Deferred[DebitAnswer]:
-        """Asks for the money once; `may_send` is asked in the turn that writes the first byte."""
-        return self._settled(self._debit, order, as_debit, may_send=may_send)
+        """The same with a Deferred."""
+        answer: Deferred[DebitAnswer] = Deferred()
+        self.tell_debit(order, partial(_fire, answer), may_send=may_send)
+        return answer
 
     def reserve(
         self, order: DebitOrder, *, may_send: Callable[[], bool]
@@ -199,24 +210,28 @@ class HttpBilling:
         may_send: Callable[[], bool] | None,
         read: Callable[[wire.Call, Order, http.Answer], Settled],
     ) -> Deferred[A]:
+        method, url, how = self._written(call, order, may_send)
+        return self._client.request(method, url, **how).addCallbacks(
+            *(_told, _untold), callbackArgs=(call, order, read, told_as), errbackArgs=(told_as,)
+        )
+
+    def _written(
+        self, call: wire.Call, order: Order, may_send: Callable[[], bool] | None
+    ) -> tuple[bytes, str, http.How]:
         settings = self._settings
         values: Values = _no_values
         if call.has_values:
             values = texts_of(order, now=self._now(), password=self._password)
         body = call.write_body(order, values)
-        asking = self._client.request(
-            call.method,
-            call.url_for(values),
-            headers=call.headers_for(values, body=body),
-            body=body,
-            timeout_s=settings.timeout_s,
-            connect_timeout_s=settings.connect_timeout_s,
-            answer_size_max=settings.answer_size_max,
-            may_send=may_send,
-        )
-        return asking.addCallbacks(
-            *(_told, _untold), callbackArgs=(call, order, read, told_as), errbackArgs=(told_as,)
-        )
+        how: http.How = {
+            "headers": call.headers_for(values, body=body),
+            "body": body,
+            "timeout_s": settings.timeout_s,
+            "connect_timeout_s": settings.connect_timeout_s,
+            "answer_size_max": settings.answer_size_max,
+            "may_send": may_send,
+        }
+        return call.method, call.url_for(values), how
 
 
 def _told(
@@ -232,11 +247,41 @@ def _told(
 
 
 def _untold(why: Failure, told_as: Callable[[Settled], A]) -> A:
-    if isinstance(why.value, http.NotSent):
-        return told_as(NotSent(str(why.value), None))
-    if isinstance(why.value, http.NoAnswer):
-        return told_as(Unknown(str(why.value)))
-    why.raiseException()
+    assert isinstance(why.value, Exception)
+    return told_as(_unheard(why.value))
+
+
+def _unheard(why: Exception) -> Settled:
+    """What it means that there is no answer; raises what is a mistake of ours."""
+    if isinstance(why, http.NotSent):
+        return NotSent(str(why), None)
+    if isinstance(why, http.NoAnswer):
+        return Unknown(str(why))
+    raise why
+
+
+def _heard(
+    call: wire.Call,
+    order: Order,
+    told: Callable[[DebitAnswer | Exception], None],
+    answer: http.Answer | Exception,
+) -> None:
+    try:
+        if isinstance(answer, http.Answer):
+            settled = _told(answer, call, order, _read, as_debit)
+        else:
+            settled = as_debit(_unheard(answer))
+    except Exception as exc:
+        told(exc)
+    else:
+        told(settled)
+
+
+def _fire(answer: Deferred[DebitAnswer], told: DebitAnswer | Exception) -> None:
+    if isinstance(told, Exception):
+        answer.errback(told)
+    else:
+        answer.callback(told)
 
 
 def _retry_after_s(answer: http.Answer) -> float | None:

@@ -6,9 +6,10 @@ how intents and results get into the database (`debit`), and what an answer lead
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, NamedTuple
 
-from twisted.internet.defer import Deferred, ensureDeferred, fail
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -17,7 +18,7 @@ from ppcd.charge.money import Money
 from ppcd.charge.msisdn import Msisdn
 from ppcd.flow.attempts import answered, broken, quiet_before
 from ppcd.flow.pace import Pace
-from ppcd.flow.ports import Adapter
+from ppcd.flow.ports import Adapter, Telling
 from ppcd.flow.weighing import Answer, Attempted, Weighing
 from ppcd.metrics import GaugeCell, HistogramCell, Metrics
 from ppcd.store.debits import Result
@@ -32,6 +33,7 @@ class _Way(NamedTuple):
     """One billing system, with what is counted of it."""
 
     adapter: Adapter
+    telling: Telling | None
     pace: Pace
     in_flight: GaugeCell
     seconds: HistogramCell
@@ -57,9 +59,15 @@ class Asking:
         self._ways: dict[str, _Way] = {}
 
     def ask(
-        self, job: DebitJob, begun: Begun, send_by: float, may_send: Callable[[], bool]
-    ) -> Deferred[Result]:
-        """What billing's answer to an attempt on record leads to.
+        self,
+        job: DebitJob,
+        begun: Begun,
+        send_by: float,
+        may_send: Callable[[], bool],
+        keep: Callable[[Result | Failure], None],
+    ) -> None:
+        """Ask billing what an attempt on record is for; `keep`, which does not raise, gets what its
+        answer leads to, or how that failed.
 
         It is sent by `send_by`, or not at all; `may_send` says in the turn of writing whether it
         is that late.
@@ -78,14 +86,18 @@ class Asking:
             reservation=begun.reservation,
         )
         way.in_flight.add()
+        told = partial(self._told, job, begun, order, way, begun_at, send_by, keep)
         try:
+            if way.telling is not None and begun.kind == "debit":
+                way.telling.tell_debit(order, told, may_send=may_send)
+                return
             asking: Deferred[Answer] = ensureDeferred(
                 _call(way.adapter, order, begun.kind, may_send)  # type: ignore[arg-type]  # either
             )
-        except Exception:
-            asking = fail()
-        about = (job, begun, order, way, begun_at, send_by)
-        return asking.addCallbacks(self._weigh, self._broke, callbackArgs=about, errbackArgs=about)
+        except Exception as exc:
+            told(exc)
+        else:
+            asking.addCallbacks(told, lambda why: told(why.value))
 
     def started(self, kinds: Iterable[str]) -> None:
         """Count attempts that are the first that may reach billing, by what they are."""
@@ -97,23 +109,33 @@ class Asking:
         adapter = self._adapters[billing]
         way = self._ways[billing] = _Way(
             adapter,
+            adapter if isinstance(adapter, Telling) else None,
             self._paces[billing],
             self._metrics.debits_in_flight.child(adapter.name),
             self._metrics.debit_seconds.child(adapter.name),
         )
         return way
 
-    def _broke(
+    def _told(
         self,
-        why: Failure,
         job: DebitJob,
         begun: Begun,
         order: DebitOrder,
         way: _Way,
         begun_at: float,
         send_by: float,
-    ) -> Result:
-        return self._weigh(broken(why, way.adapter), job, begun, order, way, begun_at, send_by)
+        keep: Callable[[Result | Failure], None],
+        answer: Answer | Exception,
+    ) -> None:
+        way.in_flight.add(-1)
+        try:
+            if isinstance(answer, Exception):
+                answer = broken(answer, way.adapter)
+            result = self._weigh(answer, job, begun, order, way, begun_at, send_by)
+        except Exception:
+            keep(Failure())  # type: ignore[no-untyped-call]
+        else:
+            keep(result)
 
     def _weigh(
         self,
@@ -125,7 +147,6 @@ class Asking:
         begun_at: float,
         send_by: float,
     ) -> Result:
-        way.in_flight.add(-1)
         now = self._clock.seconds()
         took_s = now - begun_at
         way.seconds.observe(took_s)

@@ -106,13 +106,15 @@ def _over(answer: A, in_flight: GaugeCell) -> A:
 
 def _broke(why: Failure, adapter: Adapter, in_flight: GaugeCell) -> Unknown:
     in_flight.add(-1)
-    return broken(why, adapter)
+    assert isinstance(why.value, Exception)
+    return broken(why.value, adapter)
 
 
-def broken(why: Failure, adapter: Adapter) -> Unknown:
+def broken(why: Exception, adapter: Adapter) -> Unknown:
     """A bug of the adapter's: what it may have sent is unknown."""
-    log.failure("billing {billing} failed on an answer", why, billing=adapter.name)
-    return Unknown(f"the adapter failed: {type(why.value).__name__}")
+    failure = Failure(why)  # type: ignore[no-untyped-call]
+    log.failure("billing {billing} failed on an answer", failure, billing=adapter.name)
+    return Unknown(f"the adapter failed: {type(why).__name__}")
 
 
 def pause_s(attempt: int, answer: object, *, jitter: float) -> float:

@@ -302,17 +302,16 @@ class Debits:
                 over(job, None)
                 continue
             try:
-                asking = self._asking.ask(job, attempt, send_by, may_send)
+                self._asking.ask(job, attempt, send_by, may_send, partial(self._keep, job, over))
             except Exception:
                 # Of this one: the others go on.
                 over(job, Failure())  # type: ignore[no-untyped-call]
-            else:
-                asking.addCallbacks(
-                    *(self._keep, _failed), callbackArgs=(job, over), errbackArgs=(job, over)
-                )
 
-    def _keep(self, result: Result, job: DebitJob, over: Over) -> None:
-        self._record.tell(result, partial(self._recorded, result, job, over))
+    def _keep(self, job: DebitJob, over: Over, result: Result | Failure) -> None:
+        if isinstance(result, Failure):
+            over(job, result)
+        else:
+            self._record.tell(result, partial(self._recorded, result, job, over))
 
     def _recorded(
         self, result: Result, job: DebitJob, over: Over, ended: Ended | Exception | None
@@ -359,7 +358,3 @@ def _run(coro: Coroutine[Any, Any, None], job: DebitJob, over: Over) -> None:
     """What few jobs need."""
     running: Deferred[None] = Deferred.fromCoroutine(coro)
     running.addCallbacks(lambda _: over(job, None), lambda why: over(job, why))
-
-
-def _failed(why: Failure, job: DebitJob, over: Over) -> None:
-    over(job, why)

@@ -193,6 +193,23 @@ class Adapter(Protocol):
         ...
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """An adapter that takes a plain call, too, where a Deferred for each debit costs too much."""
+
+    def tell_debit(
+        self,
+        order: DebitOrder,
+        told: Callable[[DebitAnswer | Exception], None],
+        *,
+        may_send: Callable[[], bool],
+    ) -> None:
+        """As `debit`; `told`, which does not raise, gets the answer, or what the adapter itself
+        failed with.
+        """
+        ...
+
+
 class LateAnswers(Protocol):
     """Takes answers to attempts that were given up: they say what became of the money."""
 

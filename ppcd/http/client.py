@@ -5,26 +5,35 @@ Owns connections, their limits and deadlines, and one distinction that money han
 Refuses to follow redirects, to retry, and to know what is in a body.
 """
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, Unpack
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
 
 from ppcd.http.bounded import bounded, stop
-from ppcd.http.connection import Connection, Target, said, target_of
+from ppcd.http.connection import Connection, said, target_of
 from ppcd.http.deadlines import Deadlines
+from ppcd.http.pool import Host, How, NoAnswer, NoRoom, NotSent, Request, Tell
 from ppcd.http.reader import Answer
 from ppcd.http.resolve import SystemResolver
 from ppcd.http.tls import ClientTls, UnbufferedTlsFactory, client_options
 from ppcd.http.urls import Url, UrlError, literal_address
 
-__all__ = ["Answer", "Client", "ClientTls", "NoAnswer", "NoRoom", "NotSent"]
+__all__ = [
+    "Answer",
+    "Client",
+    "ClientTls",
+    "How",
+    "NoAnswer",
+    "NoRoom",
+    "NotSent",
+    "Request",
+    "Tell",
+]
 
 #: Provides IReactorTCP, IReactorTime and, unless `resolve` is given, a name resolver.
 Reactor: TypeAlias = Any
@@ -32,61 +41,10 @@ Reactor: TypeAlias = Any
 _CLOSE_TIMEOUT_S = 2.0
 
 
-class NotSent(Exception):
-    """Nothing of the request was written: the peer cannot have acted on it."""
-
-
-class NoRoom(NotSent):
-    """All connections to that host are taken, and others wait for them: it says nothing of the
-    peer's health, and the same request may be tried soon.
-    """
-
-
-class NoAnswer(Exception):
-    """The request was written, wholly or in part; whether the peer acted on it is unknown."""
-
-
 class Resolve(Protocol):
     """Gives the addresses of a host name, at least one, or raises."""
 
     def __call__(self, name: str, /) -> Awaitable[Sequence[str]]: ...
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    """One request on its way through the pool."""
-
-    host: "_Host"
-    target: Target
-    wire: bytes
-    timeout_s: float
-    connect_timeout_s: float
-    #: The wait for a connection does not count.
-    waits_apart: bool
-    answer_size_max: int
-    may_send: Callable[[], bool] | None
-    answer: Deferred[Answer]
-    #: By the reactor's clock: of what it is at.
-    until: float
-    opening: Deferred[Connection] | None = None
-    #: That carries it.
-    connection: Connection | None = None
-
-
-@dataclass(slots=True)
-class _Host:
-    """Connections to one scheme, host and port."""
-
-    connecting: int = 0
-    #: All that are open and counted; those in `idle` are free, the others carry a request.
-    members: set[Connection] = field(default_factory=set)
-    idle: list[tuple[Connection, float]] = field(default_factory=list)
-    waiting: deque[_Request] = field(default_factory=deque)
-    waking: bool = False
-
-    @property
-    def opened(self) -> int:
-        return self.connecting + len(self.members)
 
 
 class Client:
@@ -115,51 +73,71 @@ class Client:
         self._tls = tls or ClientTls()
         self._resolve = resolve or SystemResolver(reactor)
         self._address_allowed = address_allowed
-        self._hosts: dict[tuple[bool, str, int], _Host] = {}
+        self._hosts: dict[tuple[bool, str, int], Host] = {}
         self._tls_options: dict[str, IOpenSSLClientConnectionCreator] = {}
         self._alive: dict[Connection, Deferred[None]] = {}
         self._sweep: Any = None
-        self._deadlines: Deadlines[_Request] = Deadlines(reactor, self._expire)
+        self._deadlines: Deadlines[Request] = Deadlines(reactor, self._expire)
         self._closed = False
 
-    def request(
+    def request(self, method: bytes, url: str, **how: Unpack[How]) -> Deferred[Answer]:
+        """Send one request, give its answer whatever the status. Fails with NotSent or NoAnswer.
+
+        Cancelling it ends the connection that carries it.
+        """
+
+        def cancel(_: Deferred[Answer]) -> None:
+            assert sent is not None, "what is told at once can't be cancelled"
+            self._cancel(sent)
+
+        answer: Deferred[Answer] = Deferred(cancel)
+
+        def tell(told: Answer | Exception) -> None:
+            if isinstance(told, Answer):
+                answer.callback(told)
+            else:
+                answer.errback(told)
+
+        sent = self.send(method, url, tell, **how)
+        return answer
+
+    def send(
         self,
         method: bytes,
         url: str,
+        tell: Tell,
         *,
+        timeout_s: float,
         headers: Sequence[tuple[bytes, bytes]] = (),
         body: bytes = b"",
-        timeout_s: float,
         connect_timeout_s: float = 5.0,
         wait_s: float | None = None,
         answer_size_max: int = 65_536,
         may_send: Callable[[], bool] | None = None,
-    ) -> Deferred[Answer]:
-        """Send one request, give its answer whatever the status. Fails with NotSent or NoAnswer.
-
-        `timeout_s` covers everything, waiting for a connection included, unless `wait_s` says how
-        long that may take: then whoever waited has as much time as others. `may_send` is asked in
-        the very turn in which the octets are written; if it says no, it is NotSent. Cancelling it
-        ends the connection that carries it.
+    ) -> Request | None:
+        """As `request`, where a Deferred each would cost too much: `tell` gets the answer, or what
+        `request` fails with, perhaps before this returns; it must not raise.
         """
         try:
             target = target_of(method, url, tuple(headers))
         except UrlError as exc:
-            return fail(NotSent(str(exc)))
+            tell(NotSent(str(exc)))
+            return None
         except ValueError as exc:
-            return fail(exc)
+            tell(exc)
+            return None
         where = target.where
         key = (where.secure, where.host, where.port)
-        host = self._hosts.get(key) or self._hosts.setdefault(key, _Host())
-        request = _Request(
+        host = self._hosts.get(key) or self._hosts.setdefault(key, Host())
+        request = Request(
             *(host, target, target.wire(body), timeout_s, connect_timeout_s, wait_s is not None),
-            *(answer_size_max, may_send, Deferred(lambda _: self._cancel(request))),
+            *(answer_size_max, may_send, tell),
             self._reactor.seconds() + (timeout_s if wait_s is None else wait_s),
         )
         self._go(request)
-        return request.answer
+        return request
 
-    def _go(self, request: _Request) -> None:
+    def _go(self, request: Request) -> None:
         """Send it, if there is a connection; else make one, or wait while all are taken."""
         host = request.host
         connection = self._free(host)
@@ -175,7 +153,7 @@ class Client:
         else:
             self._fail(request, NoRoom("too many requests wait for a connection"))
 
-    def _open_for(self, request: _Request) -> None:
+    def _open_for(self, request: Request) -> None:
         """What is out of time before the connection is there, is not sent: `_open` sees to it."""
         self._deadlines.drop(request)
         if request.waits_apart:
@@ -189,7 +167,7 @@ class Client:
             lambda why: self._fail(request, why.value),
         )
 
-    def _send(self, request: _Request, connection: Connection) -> None:
+    def _send(self, request: Request, connection: Connection) -> None:
         """Write it in this very turn, if that is still allowed."""
         if request.waits_apart:
             request.until = self._reactor.seconds() + request.timeout_s
@@ -211,14 +189,12 @@ class Client:
             tell=partial(self._answered, request),
         )
 
-    def _answered(self, request: _Request, answer: Answer | Exception) -> None:
+    def _answered(self, request: Request, answer: Answer | Exception) -> None:
         assert request.connection is not None
         self._deadlines.drop(request)
         self._release(request.host, request.connection)
-        if isinstance(answer, Answer):
-            request.answer.callback(answer)
-        elif isinstance(answer, CancelledError):
-            request.answer.errback(answer)
+        if isinstance(answer, (Answer, CancelledError)):
+            request.tell(answer)
         else:
             late = isinstance(answer, TimeoutError)
             why = NoAnswer(
@@ -227,20 +203,20 @@ class Client:
                 else f"waiting for the answer: {said(answer)}"
             )
             why.__cause__ = answer
-            request.answer.errback(why)
+            request.tell(why)
 
-    def _fail(self, request: _Request, why: Exception) -> None:
+    def _fail(self, request: Request, why: Exception) -> None:
         self._deadlines.drop(request)
-        request.answer.errback(why)
+        request.tell(why)
 
-    def _expire(self, request: _Request) -> None:
+    def _expire(self, request: Request) -> None:
         if request.connection is not None:
             request.connection.end(TimeoutError())
         else:
             request.host.waiting.remove(request)
             self._fail(request, NoRoom("timeout waiting for a free connection"))
 
-    def _cancel(self, request: _Request) -> None:
+    def _cancel(self, request: Request) -> None:
         if request.connection is not None:
             request.connection.end(CancelledError())
         elif request.opening is not None:
@@ -265,7 +241,7 @@ class Client:
         await DeferredList(list(self._alive.values()))
         self._deadlines.stop()
 
-    def _free(self, host: _Host) -> Connection | None:
+    def _free(self, host: Host) -> Connection | None:
         """A connection that nobody uses, now taken."""
         while host.idle and not self._closed:
             connection, _ = host.idle.pop()
@@ -274,7 +250,7 @@ class Client:
             connection.abort()
         return None
 
-    def _wake(self, host: _Host) -> None:
+    def _wake(self, host: Host) -> None:
         """Let go on who waits, as far as there is room: one after another, for each that may not be
         sent any more makes room for the next.
         """
@@ -290,7 +266,7 @@ class Client:
             host.waking = False
 
     async def _open(
-        self, host: _Host, where: Url, until: float, connect_timeout_s: float
+        self, host: Host, where: Url, until: float, connect_timeout_s: float
     ) -> Connection:
         """A new connection, now taken. Whatever fails here, nothing was sent."""
         host.connecting += 1
@@ -315,7 +291,7 @@ class Client:
                 self._wake(host)
                 self._sweep_later()  # forgets a host that can't be reached
 
-    async def _connect(self, host: _Host, where: Url) -> Connection:
+    async def _connect(self, host: Host, where: Url) -> Connection:
         last: Exception = NotSent("the name has no address")
         for address in await self._addresses(where.host):
             made: list[Connection] = []
@@ -358,7 +334,7 @@ class Client:
             UnbufferedTlsFactory(options, is_client, factory, clock=self._reactor)
         )
 
-    def _release(self, host: _Host, connection: Connection) -> None:
+    def _release(self, host: Host, connection: Connection) -> None:
         """After a request: back to the pool if it ended well, else away with it."""
         if connection.lost:
             return  # `_lost` has counted it
@@ -389,7 +365,7 @@ class Client:
         if any(host.idle for host in self._hosts.values()):
             self._sweep_later()
 
-    def _lost(self, host: _Host, connection: Connection) -> None:
+    def _lost(self, host: Host, connection: Connection) -> None:
         host.idle = [entry for entry in host.idle if entry[0] is not connection]
         if connection in host.members:
             host.members.discard(connection)

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from ppcd.store.failures import Broken, Busy, Closing, NotApplied, OutcomeUnknown, Violated
 from ppcd.store.lanes import Runner
-from ppcd.store.line import KeyedLine, Line, Piece, Submit, Teller
+from ppcd.store.line import KeyedLine, Line, Piece, Submit, Tellers
 from ppcd.store.sql import Cursor
 
 T = TypeVar("T")
@@ -91,6 +91,9 @@ class Batcher(Generic[T, R]):
             keys_of = partial(_each, key)
         self._line: Line[T, R] = Line() if keys_of is None else KeyedLine(keys_of)
         self._join = join
+        #: Items that came one by one since the last batch, and who waits for them.
+        self._singles: list[T] = []
+        self._tellers: Tellers[R] = Tellers()
         self._closing = False
         self._idle: list[Deferred[None]] = []
         #: Items not yet in a batch.
@@ -103,24 +106,40 @@ class Batcher(Generic[T, R]):
         if not items:
             return fail(Closing(_CLOSED)) if self._closing else succeed([])
         submit: Submit[R] = Submit(len(items))
-        self._take_in(submit, items)
+        if (why := self._refusal(len(items))) is not None:
+            return fail(why)
+        self._line_up()
+        self._line.put(Piece(submit, 0, items))
+        self.waiting += len(items)
+        self._start()
         return submit.answer
 
     def tell(self, item: T, told: Callable[[R | Exception], None]) -> None:
         """As `submit` of one item, where thousands come one by one: `told` gets its result, or why
         there is none.
         """
-        self._take_in(Teller(told), [item])
-
-    def _take_in(self, waiter: Submit[R] | Teller[R], items: Sequence[T]) -> None:
-        if self._closing:
-            waiter.fail(Closing(_CLOSED))
-        elif self.waiting + len(items) > self._waiting_max:
-            waiter.fail(Busy(f"{self.waiting} items wait for the database already"))
-        else:
-            self._line.put(Piece(waiter, 0, items))
-            self.waiting += len(items)
+        if (why := self._refusal(1)) is not None:
+            told(why)
+            return
+        self._singles.append(item)
+        self._tellers.told.append(told)
+        self.waiting += 1
+        if self._gathering is None or self.waiting >= self._size_max:
             self._start()
+
+    def _refusal(self, count: int) -> Exception | None:
+        if self._closing:
+            return Closing(_CLOSED)
+        if self.waiting + count > self._waiting_max:
+            return Busy(f"{self.waiting} items wait for the database already")
+        return None
+
+    def _line_up(self) -> None:
+        """What came one by one goes together, in its turn."""
+        if self._singles:
+            self._line.put(Piece(self._tellers, 0, self._singles))
+            self._singles = []
+            self._tellers = Tellers()
 
     def drained(self) -> Deferred[None]:
         """Fires when nothing waits and nothing is in flight."""
@@ -142,6 +161,7 @@ class Batcher(Generic[T, R]):
                 return
             if self._gather_s and self._gathers():
                 return
+            self._line_up()
             batch = self._line.take(self._size_max)
             if not batch:
                 return  # all that waits has its key in a lane
@@ -202,7 +222,7 @@ class Batcher(Generic[T, R]):
         assert isinstance(why, Exception)
         if isinstance(why, OutcomeUnknown):
             flight.unknown = True
-        elif isinstance(why, Broken | Violated) and not flight.unknown and len(flight.pieces) > 1:
+        elif isinstance(why, Broken | Violated) and not flight.unknown and flight.divides:
             self._halve(flight, why)
             return
         # Once unknown, "this repeat did not happen" says nothing of the first run.
@@ -225,15 +245,18 @@ class Batcher(Generic[T, R]):
             size=len(flight.items),
             why=str(why),
         )
-        half = len(flight.pieces) // 2
+        pieces = flight.pieces
+        if len(pieces) == 1:
+            pieces = [pieces[0].cut(len(pieces[0].items) // 2), pieces[0]]
+        half = len(pieces) // 2
         self.in_flight += 1
-        self._run(_Flight(flight.pieces[:half], self._join))
-        self._run(_Flight(flight.pieces[half:], self._join))
+        self._run(_Flight(pieces[:half], self._join))
+        self._run(_Flight(pieces[half:], self._join))
 
     def _settle(self, flight: "_Flight[T, R]", why: Exception) -> None:
         self._landed(flight)
         for piece in flight.pieces:
-            piece.submit.fail(why)
+            piece.fail(why)
         self._tell_idle()
 
     def _landed(self, flight: "_Flight[T, R]") -> None:
@@ -263,3 +286,9 @@ class _Flight(Generic[T, R]):
         self.items = join([piece.items for piece in pieces])
         self.repeats = 0
         self.unknown = False
+
+    @property
+    def divides(self) -> bool:
+        """Whether a part of it may fail without the rest."""
+        first = self.pieces[0]
+        return len(self.pieces) > 1 or (first.submit.apart and len(first.items) > 1)

@@ -51,8 +51,10 @@ class Intent(NamedTuple):
 _WAIT = "SELECT FROM debit_job WHERE charge_id = ANY(%s::bigint[]) ORDER BY charge_id FOR UPDATE"
 
 _LOCK = """
-    SELECT j.charge_id, j.attempts, j.doubt_since, j.start_by, j.act, j.plan, t.now, c.two_step,
-           c.merchant, c.description, o.intended_at, o.node, o.kind,
+    SELECT j.charge_id, j.attempts, coalesce(j.doubt_since, o.intended_at),
+           extract(epoch FROM t.now - j.doubt_since)::float8,
+           extract(epoch FROM t.now - coalesce(j.doubt_since, o.intended_at))::float8,
+           t.now > j.start_by, j.act, j.plan, c.two_step, c.merchant, c.description, o.node, o.kind,
            CASE WHEN j.act <> 'debit'
                 THEN (SELECT r.reference FROM debit_result r
                        WHERE r.charge_id = j.charge_id AND r.result = 'reserved'
@@ -80,15 +82,18 @@ class _Job(NamedTuple):
 
     charge_id: int
     attempts: int
+    #: Since when billing may have debited, for the job says so or an attempt is open; and how long
+    #: that is: as the job says, and as either says.
     doubt_since: datetime | None
-    start_by: datetime
+    known_doubt_s: float | None
+    doubt_s: float | None
+    #: It was to be begun before now.
+    late: bool
     act: str
     plan: str
-    now: datetime
     two_step: bool
     merchant: str
     description: str
-    open_since: datetime | None
     open_by: str | None
     open_kind: str | None
     reservation: str | None
@@ -110,8 +115,7 @@ class _Job(NamedTuple):
             case _:
                 return self.act == kind and self.plan != "release"
 
-    def begun(self, attempt: int, kind: str, doubt_since: datetime | None) -> Begun:
-        doubt_s = None if doubt_since is None else (self.now - doubt_since).total_seconds()
+    def begun(self, attempt: int, kind: str, doubt_s: float | None) -> Begun:
         return Begun(
             attempt,
             self.merchant,
@@ -172,23 +176,24 @@ def begin(
         intent = wanted[job.charge_id]
         if repeat and intent.attempt == job.attempts and job.open_by == node:
             assert job.open_kind is not None
-            begun[job.charge_id] = job.begun(job.attempts, job.open_kind, job.doubt_since)
+            begun[job.charge_id] = job.begun(job.attempts, job.open_kind, job.known_doubt_s)
             continue
         if intent.attempt != job.attempts + 1:
             continue  # somebody else took the job over
-        doubt_since = job.doubt_since or job.open_since
-        if doubt_since is not None and not (intent.repeat or intent.kind == "query"):
+        if job.doubt_since is not None and not (intent.repeat or intent.kind == "query"):
             continue  # it became doubtful under another node: this worker's plan is no longer right
         # A job that is as it was confirmed says `debit`, whatever its charge wants.
         kind = job.fresh().act if (intent.kind, job.act) == ("debit", "debit") else intent.kind
         job = job.fresh()
         if not job.takes(kind):
             continue
-        if doubt_since is None and job.now > job.start_by and kind != "release":
+        if job.doubt_since is None and job.late and kind != "release":
             late.append(job)
             continue
-        begun[job.charge_id] = job.begun(intent.attempt, kind, doubt_since)
-        taken.append(_Taken(job.charge_id, intent.attempt, kind, doubt_since, job.act, job.plan))
+        begun[job.charge_id] = job.begun(intent.attempt, kind, job.doubt_s)
+        taken.append(
+            _Taken(job.charge_id, intent.attempt, kind, job.doubt_since, job.act, job.plan)
+        )
     over = grant(cur, [t.charge_id for t in taken if t.attempt == 1], limits)
     if over:
         taken = [t for t in taken if t.charge_id not in over]

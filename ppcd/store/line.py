@@ -23,6 +23,9 @@ class Submit(Generic[R]):
 
     __slots__ = ("answer", "missing", "results")
 
+    #: Whether its items can fail one by one.
+    apart = False
+
     def __init__(self, size: int) -> None:
         self.results: list[Any] = [None] * size
         self.missing = size
@@ -35,28 +38,33 @@ class Submit(Generic[R]):
         if self.missing == 0 and not self.answer.called:
             self.answer.callback(self.results)
 
-    def fail(self, why: Exception) -> None:
-        """Fail the whole: a caller repeats the whole, too."""
+    def fail(self, why: Exception, start: int, count: int) -> None:
+        """Fail the whole, whichever items it is about: a caller repeats the whole, too."""
         if not self.answer.called:
             self.answer.errback(Failure(why))  # type: ignore[no-untyped-call]
 
 
-class Teller(Generic[R]):
-    """One item of a caller's who waits for a plain call and not for a Deferred."""
+class Tellers(Generic[R]):
+    """Those who each wait with one item, and for a plain call and not for a Deferred."""
 
-    __slots__ = ("tell",)
+    __slots__ = ("told",)
 
-    def __init__(self, tell: Callable[[R | Exception], None]) -> None:
-        self.tell = tell
+    apart = True
 
-    def put(self, start: int, results: Sequence[R]) -> None:
-        self.fail(results[0])
+    def __init__(self) -> None:
+        self.told: list[Callable[[R | Exception], None]] = []
 
-    def fail(self, why: R | Exception) -> None:
-        try:
-            self.tell(why)
-        except Exception:  # the others of the batch are to be told, too
-            log.failure("a result was not taken")
+    def put(self, start: int, results: Sequence[R | Exception]) -> None:
+        """The results of the items from `start` on."""
+        for told, result in zip(self.told[start : start + len(results)], results, strict=True):
+            try:
+                told(result)
+            except Exception:  # the others of the batch are to be told, too
+                log.failure("a result was not taken")
+
+    def fail(self, why: Exception, start: int, count: int) -> None:
+        """These of them."""
+        self.put(start, [why] * count)
 
 
 class Piece(Generic[T, R]):
@@ -66,7 +74,7 @@ class Piece(Generic[T, R]):
 
     def __init__(
         self,
-        submit: Submit[R] | Teller[R],
+        submit: Submit[R] | Tellers[R],
         start: int,
         items: Sequence[T],
         keys: Sequence[Hashable] = (),
@@ -75,6 +83,10 @@ class Piece(Generic[T, R]):
         self.start = start
         self.items = items
         self.keys = keys
+
+    def fail(self, why: Exception) -> None:
+        """There are no results."""
+        self.submit.fail(why, self.start, len(self.items))
 
     def cut(self, size: int) -> "Piece[T, R]":
         """Take the first `size` items off."""

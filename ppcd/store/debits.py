@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from ppcd.store.reservations import Held, hold
 from ppcd.store.rows import DebitJob, Ended, PromptKey, PromptNo, webhook_key
 from ppcd.store.spending import Counted, give_back
-from ppcd.store.sql import END, Cursor, columns, texts
+from ppcd.store.sql import END, Cursor, columns, unlike_texts
 
 # An attempt that is no question, without a result: a crash, or an answer that is still to come.
 OPEN_SINCE = """
@@ -205,9 +205,16 @@ _GO_ON = """
 _END = (
     """
     WITH w AS (
-        SELECT * FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(state)s::text[],
-                             %(reason)s::text[], %(reference)s::text[])
-            AS w(charge_id, attempt, state, reason, reference)
+        SELECT * FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(result)s::text[],
+                             %(state)s::text[], %(reason)s::text[], %(reference)s::text[],
+                             %(detail)s::text[])
+            AS w(charge_id, attempt, result, state, reason, reference, detail)
+    ), answered AS (
+        INSERT INTO debit_result
+               (charge_id, attempt, result, reason, reference, detail, answered_at)
+        SELECT charge_id, attempt, result, reason, reference, detail, (SELECT business_now())
+          FROM w WHERE attempt > 0 AND result <> ''
+        ON CONFLICT DO NOTHING
     ), gone AS (
         DELETE FROM debit_job j USING w
          WHERE j.charge_id = w.charge_id AND (w.state = 'succeeded' OR j.attempts = w.attempt)
@@ -251,7 +258,7 @@ def record(
     A result that comes after the end is only recorded. With `notice_lease_s` 0 the receipts are
     left to whoever has time for them.
     """
-    attempts = [r for r in batch if r.attempt > 0]
+    attempts = [r for r in batch if r.attempt > 0 and r.next not in ENDS]
     if attempts:
         attempts.sort(key=_by_charge)
         names = ("charge_id", "attempt", "result", "reason", "reference", "detail")
@@ -274,7 +281,9 @@ def _by_charge(result: Result) -> int:
 def end(
     cur: Cursor, ends: Sequence[Result], lease_s: float, notice_lease_s: float | None = None
 ) -> dict[int, Ended]:
-    """End charges; those that it was, by their ids. Whoever deletes the job decides."""
+    """Record what ends charges, if it is an answer, and end them; those that it was, by their ids.
+    Whoever deletes the job decides.
+    """
     if not ends:
         return {}
     if notice_lease_s is None:
@@ -282,9 +291,9 @@ def end(
     ordered = sorted(ends, key=_by_charge)
     cur.execute(
         _END,
-        columns(ordered, ("charge_id", "attempt", "reason", "reference"))
+        columns(ordered, ("charge_id", "attempt", "result", "reason", "reference", "detail"))
         | {
-            "state": texts(r.next.value for r in ordered),
+            "state": unlike_texts(r.next for r in ordered),
             "lease_s": lease_s,
             "notice_lease_s": notice_lease_s,
             "receipt_no": PromptNo.RECEIPT,

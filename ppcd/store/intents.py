@@ -129,21 +129,18 @@ class _Job(NamedTuple):
 
 
 _TAKE = """
-    UPDATE debit_job j
-       SET attempts = w.attempt, doubt_since = w.doubt_since, act = w.act, plan = w.plan,
-           run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
-      FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(doubt_since)s::timestamptz[],
-                  %(act)s::text[], %(plan)s::text[])
-           AS w(charge_id, attempt, doubt_since, act, plan)
-     WHERE j.charge_id = w.charge_id
-"""
-
-_INTEND = """
+    WITH taken AS (
+        UPDATE debit_job j
+           SET attempts = w.attempt, doubt_since = w.doubt_since, act = w.act, plan = w.plan,
+               run_at = (SELECT business_now()) + make_interval(secs => %(lease_s)s)
+          FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(kind)s::text[],
+                      %(doubt_since)s::timestamptz[], %(act)s::text[], %(plan)s::text[])
+               AS w(charge_id, attempt, kind, doubt_since, act, plan)
+         WHERE j.charge_id = w.charge_id
+        RETURNING w.charge_id, w.attempt, w.kind, j.billing
+    )
     INSERT INTO debit_attempt (charge_id, attempt, kind, billing, node, intended_at)
-    SELECT w.charge_id, w.attempt, w.kind, j.billing, %(node)s, business_now()
-      FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(kind)s::text[])
-           AS w(charge_id, attempt, kind)
-      JOIN debit_job j USING (charge_id)
+    SELECT charge_id, attempt, kind, billing, %(node)s, (SELECT business_now()) FROM taken
 """
 
 
@@ -199,8 +196,7 @@ def begin(
         taken = [t for t in taken if t.charge_id not in over]
     if taken:
         values = columns(taken, _Taken._fields)
-        cur.execute(_INTEND, values | {"node": node})
-        cur.execute(_TAKE, values | {"lease_s": lease_s})
+        cur.execute(_TAKE, values | {"node": node, "lease_s": lease_s})
     # Money that is held already must be let go before the charge can end.
     let_go(cur, [job.charge_id for job in late if job.act == "capture"])
     ends = [

@@ -74,7 +74,7 @@ def claim(
     """
     due = _DUE.replace("ORDER BY", "AND doubt_since IS NULL ORDER BY") if fresh else _DUE
     cur.execute(due + _TAKEN, {"billing": billing, "limit": limit, "lease_s": lease_s})
-    return [DebitJob(*row) for row in cur.fetchall()]
+    return list(map(DebitJob._make, cur.fetchall()))
 
 
 def claim_overdue(
@@ -83,7 +83,7 @@ def claim_overdue(
     """The same of those alone that need no billing system any more to come to their end."""
     values = {"billing": billing, "horizon_s": horizon_s, "limit": limit, "lease_s": lease_s}
     cur.execute(_OVERDUE + _TAKEN, values)
-    return [DebitJob(*row) for row in cur.fetchall()]
+    return list(map(DebitJob._make, cur.fetchall()))
 
 
 # One step of the index for each name, however many jobs each has.

@@ -6,7 +6,6 @@ job says: the confirming statement did not look. Refuses to know answers.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -206,7 +205,7 @@ def begin(
     ]
     ends += [Result(c, 0, "", Next.DENIED, reason="LIMIT_EXCEEDED") for c in over]
     ended = end(cur, ends, lease_s)
-    ended |= {c: replace(ended[c], limit=limit) for c, limit in over.items()}
+    ended |= {c: ended[c]._replace(limit=limit) for c, limit in over.items()}
     return [ended.get(i.charge_id) or begun.get(i.charge_id) for i in batch]
 
 

@@ -205,8 +205,7 @@ class ClearReplies(Sequence[tuple[int, int, Evidence]]):
         return self.reply_ids[at], self.keys[at], self.evidence[at]
 
 
-@dataclass(frozen=True, slots=True)
-class DebitJob:
+class DebitJob(NamedTuple):
     """A debit to be asked for. `attempts` counts those before this one."""
 
     charge_id: int
@@ -262,16 +261,14 @@ class WebhookKey:
     partner_id: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class PromptKey:
+class PromptKey(NamedTuple):
     """One text that is to be written."""
 
     charge_id: int
     prompt_no: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A charge came to its end in this transaction, or was reserved; its work is leased to this
     node.
     """

@@ -1,12 +1,21 @@
 """The debit step: intents that grow old, answers that come late, and answers nobody can record."""
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 
-from ppcd.charge.debit import Abilities, Debited, DenialReason, Denied, Unknown
+from ppcd.charge.debit import (
+    Abilities,
+    DebitAnswer,
+    Debited,
+    DebitOrder,
+    DenialReason,
+    Denied,
+    NotSent,
+    Unknown,
+)
 from ppcd.charge.money import UnknownCurrency
 from ppcd.charge.rules import State
 from ppcd.store.failures import Closing, NotApplied, OutcomeUnknown, Violated
@@ -15,7 +24,7 @@ from ppcd.store.rows import ChargeRow, DebitJob, PromptKey
 from tests.billing.adapter_contract import Fault
 from tests.builders import Store
 from tests.conftest import Criticals
-from tests.flow.fakes import ABLE, IDEMPOTENT, QUERYABLE, UNABLE
+from tests.flow.fakes import ABLE, IDEMPOTENT, QUERYABLE, UNABLE, FakeAdapter
 from tests.flow.unsteady import Unsteady
 from tests.flow.world import World, now
 
@@ -303,6 +312,44 @@ def test_a_bug_in_the_adapter_is_an_unknown_answer(world: World, criticals: Crit
     world.check_at_rest(charge)
 
 
+class ByPlainCall(FakeAdapter):
+    """Answers debits by a plain call, and breaks on the first when told to, or fails to ask."""
+
+    breaks = ""
+
+    def tell_debit(
+        self,
+        order: DebitOrder,
+        told: Callable[[DebitAnswer | Exception], None],
+        *,
+        may_send: Callable[[], bool],
+    ) -> None:
+        if self.breaks == "asking":
+            raise KeyError("status")
+        answer = self.billing.move(order) if may_send() else NotSent("too late to send")
+        told(KeyError("status") if self.breaks == "reading" else answer)
+
+
+@pytest.mark.parametrize("breaks", ["", "asking", "reading"])
+def test_a_debit_is_answered_by_a_plain_call(
+    world: World, breaks: str, criticals: Criticals
+) -> None:
+    adapter = ByPlainCall(world.billing)
+    adapter.breaks = breaks
+    world.adapters[adapter.name] = adapter
+    charge = confirmed(world)
+    world.pump()
+    if breaks:
+        assert world.state(charge) is State.IN_DOUBT
+        [logged] = criticals.take()
+        assert "KeyError" in logged
+        adapter.breaks = ""
+        world.pass_(66)
+    assert world.state(charge) is State.SUCCEEDED
+    assert world.metrics.debits_in_flight.child("sim").value == 0
+    world.check_at_rest(charge)
+
+
 @pytest.mark.parametrize(
     ("answer", "state"),
     [
@@ -364,7 +411,7 @@ def test_of_several_begun_together_each_is_told_of_a_database_that_is_away(
 def test_of_several_begun_together_a_bug_is_one_s_alone(world: World) -> None:
     charges, [first, second] = several(world, 2)
     over: list[Any] = []
-    strange = replace(first, currency="???")
+    strange = first._replace(currency="???")
     world.debits.begin([strange, second], lambda job, why: over.append(why and type(why.value)))
     assert over == [UnknownCurrency, None]
     assert world.state(charges[1]) is State.SUCCEEDED

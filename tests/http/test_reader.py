@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppcd.http.reader import FRAMING_SIZE_MAX, Answer, AnswerReader, AnswerTooLarge, Garbled
+from ppcd.http.reader import (
+    FRAMING_SIZE_MAX,
+    Answer,
+    AnswerReader,
+    AnswerTooLarge,
+    Garbled,
+    read_whole,
+)
 
 _SIZE_MAX = 1000
 
@@ -60,6 +67,22 @@ def test_an_answer_is_the_same_wherever_it_is_cut(data: bytes) -> None:
         assert _said([data[:at], data[at:]]) == whole, at
         assert _said([data[:at]], closed=True) is None, "cut short is no answer"
     assert _said(_octets(data)) == whole
+
+
+@pytest.mark.parametrize("method", [b"POST", b"HEAD"])
+@pytest.mark.parametrize("size_max", [4, _SIZE_MAX])
+@pytest.mark.parametrize(
+    "data", [*_WHOLE, _WHOLE[0] + b"!", _WHOLE[0][:-1], b"HTTP/1.1 200 OK\r\n"]
+)
+def test_read_in_one_go_an_answer_is_what_a_reader_says(
+    data: bytes, size_max: int, method: bytes
+) -> None:
+    whole = read_whole(method, data, size_max=size_max)
+    in_one_go = method == b"POST" and data in _WHOLE[:3]
+    assert (whole is not None) == (in_one_go and (size_max > 4 or data in _WHOLE[1:3]))
+    if whole is not None:
+        reader = AnswerReader(method, size_max=size_max)
+        assert whole == (reader.receive(data), reader.stays_open)
 
 
 def test_an_answer_up_to_the_close_ends_there_and_nowhere_else() -> None:

@@ -139,6 +139,27 @@ def test_who_waits_for_a_plain_call_is_told_the_same() -> None:
     assert result_of(batcher.submit([7])).args == told[4].args
 
 
+def test_of_those_who_wait_for_plain_calls_the_bad_one_alone_fails() -> None:
+    lanes = HandLanes()
+    batcher = Batcher(lanes, double, size_max=10, key=lambda item: item)
+    told: list[tuple[int, Any]] = []
+
+    def tell(item: int) -> None:
+        batcher.tell(item, lambda result: told.append((item, result)))
+
+    for item in (1, 2, 3, 4, 5, 5):
+        tell(item)
+    for call in lanes.calls:  # each leads to the next
+        if 4 in call.items:
+            call.fail(Broken("a bug"))
+        else:
+            call.succeed()
+    results = dict(told)
+    assert isinstance(results.pop(4), Broken)
+    assert results == {1: 2, 2: 4, 3: 6, 5: 10}
+    assert len(told) == 6, "each is told once"
+
+
 def test_one_who_breaks_when_told_is_logged_and_keeps_it_from_nobody(criticals: Criticals) -> None:
     lanes = HandLanes()
     batcher = Batcher(lanes, double, size_max=10)

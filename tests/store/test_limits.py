@@ -319,9 +319,9 @@ def test_without_limits_nothing_is_asked(store: Store) -> None:
 
         return store.run(counted)
 
-    assert statements(SumLimits()) == 3  # the job, the attempt, the lease
-    assert statements(SumLimits(charge=TWO)) == 4
-    assert statements(SumLimits(subscriber_day=TWO)) == 7
+    assert statements(SumLimits()) == 2  # the job; the attempt and the lease
+    assert statements(SumLimits(charge=TWO)) == 3
+    assert statements(SumLimits(subscriber_day=TWO)) == 6
 
 
 # --- races

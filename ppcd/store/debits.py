@@ -58,8 +58,8 @@ _TAKEN = f"""
     )
     SELECT j.charge_id, j.partner_id, j.msisdn, j.amount_minor, j.currency, j.billing, j.attempts,
            j.plan, o.since IS NOT NULL,
-           extract(epoch FROM business_now() - coalesce(j.doubt_since, o.since))::float8,
-           extract(epoch FROM business_now() - {LAST_SENT})::float8, j.act,
+           extract(epoch FROM (SELECT business_now()) - coalesce(j.doubt_since, o.since))::float8,
+           extract(epoch FROM (SELECT business_now()) - {LAST_SENT})::float8, j.act,
            j.tried_before
       FROM j CROSS JOIN LATERAL (SELECT {OPEN_SINCE} AS since) o
 """
@@ -177,7 +177,7 @@ class Result(NamedTuple):
 
 _INSERT_RESULTS = """
     INSERT INTO debit_result (charge_id, attempt, result, reason, reference, detail, answered_at)
-    SELECT w.*, business_now()
+    SELECT w.*, (SELECT business_now())
       FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(result)s::text[],
                   %(reason)s::text[], %(reference)s::text[], %(detail)s::text[]) AS w
     ON CONFLICT DO NOTHING

@@ -288,12 +288,18 @@ def _figures(kind: str, cells: Sequence[Cell]) -> list[dict[str, Any]]:
             must=MUST_TIMES.get(kind),
             noise=noise(times),
         ),
-        figure(
-            f"debits_{kind}_cpu_to_bare_flat_out",
-            middle(flat_out),
-            "ratio",
-            better="lower",
-            noise=noise(flat_out),
+        *(
+            [
+                figure(
+                    f"debits_{kind}_cpu_to_bare_flat_out",
+                    middle(flat_out),
+                    "ratio",
+                    better="lower",
+                    noise=noise(flat_out),
+                )
+            ]
+            if kind in PACED
+            else []
         ),
         figure(f"debits_{kind}_cpu", middle(of(lambda c: c.node_us)), "µs/debit", better="lower"),
         figure(

@@ -323,6 +323,11 @@ class Postgres:
             if "shared memory block" in said and time.monotonic() < deadline:
                 time.sleep(0.05)
                 continue
+            if "incompatible with server" in said:
+                raise PostgresError(
+                    f"{self.cluster} was made by another version of PostgreSQL than is here: name "
+                    "another directory, or delete this one with all that is in it"
+                )
             raise PostgresError(
                 f"PostgreSQL does not start, its log {self.log} ends:\n{said[-2000:]}"
             )

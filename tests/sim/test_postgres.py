@@ -119,6 +119,14 @@ def test_a_wrong_setting_is_told_in_the_servers_words(tmp_path: Path) -> None:
         assert query(repaired.dsn(), "SELECT 1") == [(1,)]
 
 
+def test_a_cluster_of_another_version_is_told_what_to_do_about_it(server: Postgres) -> None:
+    server.start()
+    server.stop()
+    (server.cluster / "PG_VERSION").write_text("9.6\n")
+    with pytest.raises(PostgresError, match="another version .* name another directory"):
+        server.start()
+
+
 def test_a_place_without_programs_is_named(tmp_path: Path) -> None:
     with pytest.raises(PostgresError, match=f"looked in: {tmp_path}.*install"):
         Postgres(tmp_path / "data", bin_dir=tmp_path).start()

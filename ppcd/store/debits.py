@@ -204,15 +204,17 @@ _GO_ON = """
 # up with another one ends nothing.
 _END = (
     """
-    WITH w AS (
-        SELECT * FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(result)s::text[],
-                             %(state)s::text[], %(reason)s::text[], %(reference)s::text[],
-                             %(detail)s::text[])
-            AS w(charge_id, attempt, result, state, reason, reference, detail)
+    WITH w AS MATERIALIZED (
+        SELECT u.*, (SELECT business_now()) AS now
+          FROM unnest(%(charge_id)s::bigint[], %(attempt)s::bigint[], %(result)s::text[],
+                      %(state)s::text[], %(reason)s::text[], %(reference)s::text[],
+                      %(detail)s::text[])
+               AS u(charge_id, attempt, result, state, reason, reference, detail)
     ), answered AS (
         INSERT INTO debit_result
                (charge_id, attempt, result, reason, reference, detail, answered_at)
-        SELECT charge_id, attempt, result, reason, reference, detail, (SELECT business_now())
+        -- When the batch was read: before the ends that it leads to.
+        SELECT charge_id, attempt, result, reason, reference, detail, now
           FROM w WHERE attempt > 0 AND result <> ''
         ON CONFLICT DO NOTHING
     ), gone AS (

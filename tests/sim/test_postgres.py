@@ -123,7 +123,7 @@ def test_a_cluster_of_another_version_is_told_what_to_do_about_it(server: Postgr
     server.start()
     server.stop()
     (server.cluster / "PG_VERSION").write_text("9.6\n")
-    with pytest.raises(PostgresError, match="another version .* name another directory"):
+    with pytest.raises(PostgresError, match=r"another version .* name another directory"):
         server.start()
 
 

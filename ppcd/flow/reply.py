@@ -159,11 +159,10 @@ class Replies:
         if None in batch.msisdns:
             counts = [yes and key is not None for yes, key in zip(counts, keys, strict=True)]
         evidence = [one.evidence for one in understood]
-        clear = ClearReplies(
-            list(compress(reply_ids, counts)),
-            list(compress(keys, counts)),  # type: ignore[arg-type]  # those have one
-            list(compress(evidence, counts)),
-        )
+        columns: tuple[list[Any], ...] = (reply_ids, keys, evidence)
+        if all(counts):  # as nearly always
+            return _Read(ClearReplies(*columns), range(len(counts)), [])
+        clear = ClearReplies(*(list(compress(column, counts)) for column in columns))
         others = [
             (at, NewReply(reply_ids[at], keys[at], batch.msisdns[at], evidence[at]))
             for at, yes in enumerate(counts)
@@ -282,7 +281,7 @@ class _Read:
     """A batch read, with the positions of the parts in it."""
 
     clear: ClearReplies
-    clear_at: list[int]
+    clear_at: Sequence[int]
     others: list[tuple[int, NewReply]]
 
 

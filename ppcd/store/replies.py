@@ -4,6 +4,7 @@ Owns that a reply decides at most one charge, and that its evidence is written i
 Refuses to read text: verdict and number come from the domain.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain
@@ -58,12 +59,9 @@ def evidence_columns(evidence: Sequence[Evidence]) -> dict[str, str]:
 
 def _grouped(batch: ClearReplies) -> dict[str, str]:
     """The parameters of _REPLIES: each evidence once, with where its ids and keys begin and end."""
-    groups: dict[Evidence, list[int]] = {}
+    groups: dict[Evidence, list[int]] = defaultdict(list)
     for position, evidence in enumerate(batch.evidence):
-        if evidence in groups:
-            groups[evidence].append(position)
-        else:
-            groups[evidence] = [position]
+        groups[evidence].append(position)
     order = list(chain.from_iterable(groups.values()))
     ends = list(accumulate(map(len, groups.values())))
     return evidence_columns(list(groups)) | {

@@ -3,6 +3,7 @@
 Refuses to know any subject; a query belongs beside the function that uses it.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import attrgetter
@@ -52,6 +53,33 @@ END = """
       FROM ended_notification n JOIN charge c ON c.charge_id = n.charge_id
     RETURNING charge_id, sequence, partner_id
 )"""
+
+
+_PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|(s)|(%)|)")
+
+
+@lru_cache(maxsize=1024)
+def numbered(statement: str) -> tuple[bytes, Sequence[str | int]]:
+    """A statement with `$1`, `$2`… for its `%(name)s` or `%s`, and the name or place of each.
+
+    ProgrammingError when it mixes them, or has another `%` than `%%`.
+    """
+    names: list[str | int] = []
+
+    def number(found: re.Match[str]) -> str:
+        name, place, percent = found.groups()
+        if percent:
+            return "%"
+        if not name and not place:
+            raise psycopg.ProgrammingError(f"a lone % in {statement!r}: write %% for itself")
+        if place or name not in names:
+            names.append(name or len(names))
+        return f"${len(names) if place else names.index(name) + 1}"
+
+    text = _PLACEHOLDER.sub(number, statement)
+    if len(set(map(type, names))) > 1:
+        raise psycopg.ProgrammingError(f"%s and %(name)s are mixed in {statement!r}")
+    return text.encode(), names
 
 
 def columns(rows: Iterable[Any], names: Sequence[str]) -> dict[str, Any]:

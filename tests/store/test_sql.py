@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import psycopg
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +12,7 @@ from ppcd.store.sql import (
     array,
     columns,
     integers,
+    numbered,
     texts,
     unlike_octets,
     unlike_texts,
@@ -83,3 +86,23 @@ def test_a_reply_of_nasty_octets_is_kept_as_it_came(store: Store) -> None:
         store.settle(reply)
         query = "SELECT raw, address, rule FROM reply WHERE reply_id = %s"
         assert store.query(query, reply.reply_id) == [tuple(nasty.values())]
+
+
+def test_parameters_are_numbered_as_psycopg_numbers_them() -> None:
+    assert numbered("SELECT %(b)s::int, %(a)s, %(b)s, '100 %%'") == (
+        b"SELECT $1::int, $2, $1, '100 %'",
+        ["b", "a"],
+    )
+    assert numbered("SELECT %s, %s") == (b"SELECT $1, $2", [0, 1])
+    assert numbered("SELECT 1") == (b"SELECT 1", [])
+
+
+@pytest.mark.parametrize("statement", ["SELECT 5 % 2, %s", "SELECT %d", "SELECT %(a)d", "100 %"])
+def test_a_lone_percent_is_an_error_that_says_what_to_write(statement: str) -> None:
+    with pytest.raises(psycopg.ProgrammingError, match="write %% for itself"):
+        numbered(statement)
+
+
+def test_names_and_places_are_not_mixed() -> None:
+    with pytest.raises(psycopg.ProgrammingError, match="mixed"):
+        numbered("SELECT %s, %(a)s")

@@ -32,7 +32,7 @@ _WAIT = f"""
     )
     INSERT INTO awaiting (key, charge_id, partner_id, amount_minor, currency, major_number, billing,
                           debit_start_s, written_at, expires_at)
-    SELECT key, charge_id, 1, 2500, 'UAH', '25', 'main', 120, business_now(),
+    SELECT key, charge_id, 1, 2500, 'UAH', '25', 'main', {charges.START_WITHIN_S}, business_now(),
            business_now() + {charges.LIFETIME}
       FROM new
 """

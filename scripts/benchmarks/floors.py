@@ -7,8 +7,11 @@ links as a node's that answer each message at once, without reading or storing i
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
+from threading import Event, Thread
 from typing import Any
 
 import psycopg
@@ -51,7 +54,22 @@ class LinkFloor:
     cpu_us: float
 
 
-def copy_floor(database: Database, *, seconds: float) -> CopyFloor:
+@contextmanager
+def copying(database: Database, *, seconds: float) -> Iterator[None]:
+    """PostgreSQL at work with COPY for so long, as it is at work beside a node."""
+    begun = Event()
+    thread = Thread(
+        target=copy_floor, args=(database,), kwargs={"seconds": seconds, "begun": begun}
+    )
+    thread.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def copy_floor(database: Database, *, seconds: float, begun: Event | None = None) -> CopyFloor:
     """COPY + primary key + commit of the rows of debit jobs."""
     rows = 0
     with psycopg.connect(database.dsn, autocommit=True) as conn:
@@ -59,6 +77,8 @@ def copy_floor(database: Database, *, seconds: float) -> CopyFloor:
             conn.execute(statement.encode())
         pids = database.pids
         blocks = [_block(n) for n in range(int(seconds * 400))]
+        if begun is not None:
+            begun.set()
         cpu, started = machine.cpu_s(pids), time.monotonic()
         for block in blocks:
             with conn.cursor().copy(_COPY) as copy:

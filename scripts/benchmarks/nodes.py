@@ -38,9 +38,9 @@ def run(quick: bool) -> list[dict[str, Any]]:  # noqa: FBT001
                 bench.check()
                 say(f"{number} of them", cell)
                 rates[number].append(cell.per_s)
-                benches[2].next = benches[1].next = bench.next
                 if number == 2:
                     wrong += _both(bench, count // 2, seconds)
+                benches[2].next = benches[1].next = bench.next
                 for node in nodes[:number]:
                     node.stop()
     ratio = [two / one for one, two in zip(rates[1], rates[2], strict=True)]

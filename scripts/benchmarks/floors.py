@@ -1,13 +1,15 @@
 """The floors: what no node could be cheaper than.
 
-COPY into a table with a primary key, one connection, a commit for every so many rows; and the same
-links as a node's that answer each message at once, without reading or storing it.
+COPY into a table with a primary key, one connection, a commit for every so many rows; the shortest
+program that parses a message and answers it; and the same links as a node's, which answer at once.
 """
 
+import re
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -48,7 +50,7 @@ class CopyFloor:
 
 @dataclass(frozen=True, slots=True)
 class LinkFloor:
-    """Messages a second, and the process's CPU for a message."""
+    """Messages a second, and the process's CPU for a message, µs."""
 
     per_s: float
     cpu_us: float
@@ -100,11 +102,13 @@ def _block(number: int) -> bytes:
     )
 
 
-def link_floor(load: Load, *, first: int, count: int, window: int, seconds: float) -> LinkFloor:
-    """The same messages to links that answer at once."""
+def link_floor(
+    load: Load, kind: str, *, first: int, count: int, window: int, seconds: float
+) -> LinkFloor:
+    """The same messages to a process that answers at once: `bare` or `links`."""
     load.begin("accept", count=LINKS)
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.floors", str(load.port)], stdin=subprocess.PIPE
+        [sys.executable, "-m", "benchmarks.floors", kind, str(load.port)], stdin=subprocess.PIPE
     )
     try:
         load.end()
@@ -120,11 +124,65 @@ def link_floor(load: Load, *, first: int, count: int, window: int, seconds: floa
     return LinkFloor(done["answered"] / done["seconds"], used / done["answered"] * 1e6)
 
 
-def main(port: int) -> None:
-    """The process of `link_floor`."""
-    from twisted.internet import reactor  # noqa: TID251
+def bare(port: int) -> None:
+    """Parse and answer, by the shortest program: a pattern over the mandatory parameters of each
+    message, the key of its charge, its text, its answer; one write a read.
+
+    No session, no limits, no checks, nothing that malformed octets could not break.
+    """
+    from twisted.internet import reactor as stock  # noqa: TID251
+    from twisted.internet.endpoints import TCP4ClientEndpoint
+    from twisted.internet.protocol import Factory, Protocol
+
+    reactor: Any = stock
+    read_length = struct.Struct(">I").unpack_from
+    parse = re.compile(
+        rb"(?s)....(....)....(....)([^\0]*+)\0(.)(.)([^\0]*+)\0(.)(.)([^\0]*+)\0(...)([^\0]*+)\0"
+        rb"([^\0]*+)\0(.....)(.*+)"
+    ).match
+    bind = struct.pack(">4I", 24, 9, 0, 1) + b"x\0\0\0\x34\0\0\0"
+    answer = struct.pack(">3I", 17, 0x80000005, 0)
+    numbers: dict[bytes, int] = {}
+
+    class Receiver(Protocol):
+        def connectionMade(self) -> None:
+            self._left = b""
+            self.transport.write(bind)  # type: ignore[union-attr]
+
+        def dataReceived(self, data: bytes) -> None:
+            data = self._left + data
+            at, end_of_data = 0, len(data)
+            answers: list[bytes] = []
+            heard: list[tuple[int, bytes, int]] = []
+            while end_of_data - at >= 16:
+                end = at + read_length(data, at)[0]
+                if end > end_of_data:
+                    break
+                found = parse(data, at, end)
+                if found is not None:
+                    command, sequence, _, _, _, source, _, _, to, _, _, _, five, text = (
+                        found.groups()
+                    )
+                    if command == b"\0\0\0\5":
+                        number = numbers.setdefault(to, len(numbers))
+                        heard.append((int(source) * 1000 + number, text[: five[4]], five[2]))
+                        answers.append(answer + sequence + b"\0")
+                at = end
+            self._left = data[at:]
+            self.transport.write(b"".join(answers))  # type: ignore[union-attr]
+
+    for _ in range(LINKS):
+        TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(Factory.forProtocol(Receiver))
+    reactor.run()
+
+
+def links(port: int) -> None:
+    """A node's links, which answer what they have decoded, whatever it says."""
+    from twisted.internet import reactor as stock  # noqa: TID251
 
     from ppcd.smpp import Inbox, Link, LinkSettings
+
+    reactor: Any = stock
 
     class AtOnce:
         def received(self, link: Link, batch: Inbox) -> None:
@@ -132,10 +190,12 @@ def main(port: int) -> None:
 
     for number in range(LINKS):
         settings = LinkSettings(name=f"link{number}", host="127.0.0.1", port=port, system_id="x")
-        anything: Any = reactor
-        Link(settings, reactor=anything, inbound=AtOnce(), random=Random(number)).start()
-    anything.run()
+        Link(settings, reactor=reactor, inbound=AtOnce(), random=Random(number)).start()
+    reactor.run()
 
+
+#: The processes of `link_floor`.
+KINDS: dict[str, Callable[[int], None]] = {"bare": bare, "links": links}
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    KINDS[sys.argv[1]](int(sys.argv[2]))

@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 
 from benchmarks import charges, machine
+from benchmarks.bench import WINDOW, Bench, say
 from benchmarks.figures import figure, middle, noise
 from benchmarks.node import Node, running_database, running_load
-from benchmarks.reply import WINDOW, Bench, say
 from benchmarks.traffic import FIRST_PHONE
 
 #: Phones that wait and never answer; their numbers are below all that do.

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks import charges, machine
+from benchmarks.bench import WINDOW, Bench, say
 from benchmarks.figures import figure, middle, noise
 from benchmarks.node import Node, running_database, running_load
-from benchmarks.reply import WINDOW, Bench, say
 from benchmarks.traffic import FIRST_PHONE, YES, kind_of
 
 

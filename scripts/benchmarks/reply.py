@@ -6,21 +6,20 @@ the last reply. Closed loop for capacity, open loop for latency.
 """
 
 import time
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from benchmarks import charges, machine
+from benchmarks.bench import WINDOW, Bench, Cell, say
 from benchmarks.calm import Tails
 from benchmarks.figures import figure, middle, noise
 from benchmarks.floors import CopyFloor, LinkFloor, copy_floor, copying, link_floor
-from benchmarks.node import LINKS, Database, Load, Node, running_database, running_load
-from benchmarks.traffic import FIRST_PHONE, NO, YES, kind_of
+from benchmarks.node import Node, running_database, running_load
+from benchmarks.traffic import FIRST_PHONE
 
-#: Unanswered messages a link: what a busy SMSC has, and ten times that.
-WINDOW = 2_000
+#: Unanswered messages a link: far more than a busy SMSC has.
 OVERLOAD_WINDOW = 50_000
 
 
@@ -60,120 +59,6 @@ QUICK = Plan(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One measured run: rates, microseconds a reply, milliseconds."""
-
-    per_s: float
-    node_us: float
-    postgres_us: float
-    load_us: float
-    p50_ms: float
-    p99_ms: float
-    refused: int
-    answered: int
-
-
-class Bench:
-    """One database, one node, one load; charges are used once and never again."""
-
-    def __init__(
-        self, database: Database, node: Node, load: Load, *, others: Sequence[Node] = ()
-    ) -> None:
-        self.database = database
-        self.node = node
-        self.load = load
-        #: The first charge that was not used.
-        self.next = 0
-        self._nodes = [node, *others]
-
-    def bind(self) -> None:
-        """Start the nodes, one after the other; they bind to the load."""
-        self.load.begin("accept", count=LINKS * len(self._nodes))
-        for node in self._nodes:
-            node.start()
-            node.wait_ready()
-        self.load.end()
-
-    def pause(self) -> None:
-        """Hold billing and prompts by their stop buttons: replies alone are measured."""
-        for kind in ("debits", "prompts"):
-            self.node.tell("pause", kind)
-
-    def prepare(
-        self, count: int, *, receipts: bool = False, both: bool = False, settle: bool = True
-    ) -> int:
-        """So many new charges, and what their phones will say; the first one's number.
-
-        With `both`, the first half of the links brings what the other half brings. Without
-        `settle`, vacuum and checkpoints come when they come.
-        """
-        first = self.next
-        self.next += count
-        charges.prepare(
-            self.database.dsn,
-            first=first,
-            count=count,
-            first_id=self.database.first_id,
-            partner_id=self.database.partner_id,
-        )
-        if settle:
-            charges.settle(self.database.dsn)
-        self.load.do("prepare", first=first, count=count, receipts=receipts, both=both)
-        return first
-
-    def cell(
-        self,
-        *,
-        seconds: float,
-        window: int | None = None,
-        rate: float | None = None,
-        watch: Callable[[], None] | None = None,
-    ) -> Cell:
-        """Run the prepared load and say what it cost."""
-        pids = [node.pid for node in self._nodes]
-        node, postgres = machine.cpu_s(pids), machine.cpu_s(self.database.pids)
-        self.load.begin("run", seconds=seconds, window=window, rate=rate)
-        if watch is not None:
-            watch()
-        done = self.load.end()
-        node = machine.cpu_s(pids) - node
-        postgres = machine.cpu_s(self.database.pids) - postgres
-        answered = max(1, done["answered"])
-        assert done["alive"], f"a link was lost:\n{self.node.tail()}"
-        return Cell(
-            per_s=done["answered_in_time"] / done["seconds"],
-            node_us=node / answered * 1e6,
-            postgres_us=postgres / answered * 1e6,
-            load_us=done["load_cpu_s"] / answered * 1e6,
-            p50_ms=done["p50_ms"],
-            p99_ms=done["p99_ms"],
-            refused=done["refused"],
-            answered=done["answered"],
-        )
-
-    def check(self) -> None:
-        """Everything acknowledged is recorded, and each yes has exactly one debit job."""
-        acknowledged = [i for i in self.load.do("acknowledged")["phones"] if i >= 0]
-        said = {YES: 0, NO: 0}
-        for i in acknowledged:
-            kind = kind_of(i)
-            if kind in said:
-                said[kind] += 1
-        recorded, jobs, declined = (
-            charges.one(self.database.dsn, statement, [FIRST_PHONE + i for i in acknowledged])
-            for statement in (
-                "SELECT count(DISTINCT msisdn) FROM reply WHERE msisdn = ANY(%s::bigint[])",
-                "SELECT count(*) FROM debit_job WHERE msisdn = ANY(%s::bigint[])",
-                "SELECT count(*) FROM outcome o JOIN charge c USING (charge_id)"
-                " WHERE o.state = 'declined' AND c.msisdn = ANY(%s::bigint[])",
-            )
-        )
-        assert recorded == len(acknowledged), f"{len(acknowledged)} acknowledged, {recorded} kept"
-        assert jobs == said[YES], f"{said[YES]} said yes, {jobs} debit jobs"
-        assert declined == said[NO], f"{said[NO]} said no, {declined} declined"
-
-
 def run(quick: bool) -> list[dict[str, Any]]:  # noqa: FBT001
     """Measure, check, and give the figures."""
     plan = QUICK if quick else FULL
@@ -190,6 +75,7 @@ def run(quick: bool) -> list[dict[str, Any]]:  # noqa: FBT001
 
 def _measure(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
     copies: list[CopyFloor] = []
+    bare: list[LinkFloor] = []
     links: list[LinkFloor] = []
     beside: list[LinkFloor] = []
     cells: list[Cell] = []
@@ -198,9 +84,10 @@ def _measure(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
     floor = partial(link_floor, bench.load, first=0, window=WINDOW, **half)
     # Floors first: their links are not the node's. Then again between the cells, as far as it goes.
     for _ in range(plan.cells):
-        links.append(floor())
+        bare.append(floor("bare"))
+        links.append(floor("links"))
         with copying(bench.database, seconds=plan.seconds / 2):
-            beside.append(floor())
+            beside.append(floor("bare"))
         copies.append(copy_floor(bench.database, seconds=plan.seconds / 2))
     bench.bind()
     bench.pause()
@@ -212,11 +99,8 @@ def _measure(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
         bench.check()
         say("closed loop", cells[-1])
         copies.append(copy_floor(bench.database, seconds=plan.seconds / 2))
-    figures = _figures(cells, copies, links, memory)
-    busy_us = middle([link.cpu_us for link in beside])
-    figures.append(
-        figure("reply_python_floor_cpu_beside_copy", busy_us, "µs/reply", better="lower")
-    )
+    figures = _figures(cells, copies, bare, memory)
+    figures += _other_floors([cell.node_us for cell in cells], links, beside)
     figures += _open_loop(bench, plan, middle([c.per_s for c in cells]))
     if plan.receipts:
         figures += _receipts(bench, plan)
@@ -231,13 +115,13 @@ def _warm_up(bench: Bench, plan: Plan) -> None:
 
 
 def _figures(
-    cells: list[Cell], copies: list[CopyFloor], links: list[LinkFloor], memory: list[float]
+    cells: list[Cell], copies: list[CopyFloor], bare: list[LinkFloor], memory: list[float]
 ) -> list[dict[str, Any]]:
     yes = 170 / 200
     per_s = [cell.per_s * yes for cell in cells]
     copy_s = middle([c.rows_per_s for c in copies])
     copy_us = middle([c.cpu_us for c in copies])
-    link_us = middle([floor.cpu_us for floor in links])
+    bare_us = middle([floor.cpu_us for floor in bare])
     node = [cell.node_us for cell in cells]
     postgres = [cell.postgres_us for cell in cells]
     replies = [cell.per_s for cell in cells]
@@ -254,12 +138,10 @@ def _figures(
         figure("reply_confirmed_rate", middle(per_s), "per s", better="higher", aim=100_000),
         figure("reply_rate", middle(replies), "replies/s", better="higher"),
         figure("reply_copy_floor_rate", copy_s, "rows/s", better="higher"),
-        figure(
-            "reply_link_floor_rate", middle([f.per_s for f in links]), "PDUs/s", better="higher"
-        ),
+        figure("reply_bare_floor_rate", middle([f.per_s for f in bare]), "PDUs/s", better="higher"),
         figure(
             "reply_python_cpu_to_floor",
-            middle(node) / link_us,
+            middle(node) / bare_us,
             "ratio",
             better="lower",
             must=3,
@@ -267,7 +149,7 @@ def _figures(
             noise=noise(node),
         ),
         figure("reply_python_cpu", middle(node), "µs/reply", better="lower"),
-        figure("reply_python_floor_cpu", link_us, "µs/reply", better="lower"),
+        figure("reply_python_floor_cpu", bare_us, "µs/reply", better="lower"),
         figure(
             "reply_postgres_cpu_to_copy",
             middle(postgres) / copy_us,
@@ -282,6 +164,21 @@ def _figures(
         figure("reply_load_cpu", middle([c.load_us for c in cells]), "µs/reply", better="lower"),
         figure("reply_saturated_p99", middle([c.p99_ms for c in cells]), "ms", better="lower"),
         figure("reply_memory_saturated", max(memory), "MiB", better="lower", must=300, aim=150),
+    ]
+
+
+def _other_floors(
+    node_us: list[float], links: list[LinkFloor], beside: list[LinkFloor]
+) -> list[dict[str, Any]]:
+    """The node's links alone, which are a floor that sinks with all that makes them cheaper; and
+    the bare one while PostgreSQL is at work beside it, as it is beside a node.
+    """
+    links_us = middle([floor.cpu_us for floor in links])
+    beside_us = middle([floor.cpu_us for floor in beside])
+    return [
+        figure("reply_links_cpu", links_us, "µs/reply", better="lower"),
+        figure("reply_python_cpu_to_links", middle(node_us) / links_us, "ratio", better="lower"),
+        figure("reply_python_floor_cpu_beside_copy", beside_us, "µs/reply", better="lower"),
     ]
 
 
@@ -386,13 +283,3 @@ def _kills(bench: Bench, plan: Plan) -> list[dict[str, Any]]:
         assert twice == 0, f"{twice} charges were confirmed twice"
         bench.bind()
     return [figure("reply_lost_after_kill", lost, "replies", better="lower", must=0, aim=0)]
-
-
-def say(what: str, cell: Cell) -> None:
-    """A line about one cell."""
-    print(
-        f"{what}: {cell.per_s:,.0f} replies/s; µs a reply: node {cell.node_us:.1f}, PostgreSQL "
-        f"{cell.postgres_us:.1f}, load {cell.load_us:.2f}; p50 {cell.p50_ms:.1f} ms, "
-        f"p99 {cell.p99_ms:.1f} ms; {cell.answered} answered, {cell.refused} refused",
-        flush=True,
-    )

@@ -55,12 +55,18 @@ class Bench:
             self.node.tell("pause", kind)
 
     def prepare(
-        self, count: int, *, receipts: bool = False, both: bool = False, settle: bool = True
+        self,
+        count: int,
+        *,
+        receipts: bool = False,
+        both: bool = False,
+        links: int | None = None,
+        settle: bool = True,
     ) -> int:
         """So many new charges, and what their phones will say; the first one's number.
 
-        With `both`, the first half of the links brings what the other half brings. Without
-        `settle`, vacuum and checkpoints come when they come.
+        With `both`, the first half of the links brings what the other half brings; with `links`,
+        the first so many bring all. Without `settle`, vacuum and checkpoints come when they come.
         """
         first = self.next
         self.next += count
@@ -73,7 +79,7 @@ class Bench:
         )
         if settle:
             charges.settle(self.database.dsn)
-        self.load.do("prepare", first=first, count=count, receipts=receipts, both=both)
+        self.load.do("prepare", first=first, count=count, receipts=receipts, both=both, links=links)
         return first
 
     def cell(

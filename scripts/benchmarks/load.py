@@ -166,12 +166,22 @@ class Load:
             self._selector.register(connection, selectors.EVENT_READ, bound)
             self.bound.append(bound)
 
-    def prepare(self, *, first: int, count: int, receipts: bool = False, both: bool = False) -> int:
-        """Deal what these charges' phones say to the links; with `both`, to each half of them."""
-        links = len(self.bound) // 2 if both else len(self.bound)
+    def prepare(
+        self,
+        *,
+        first: int,
+        count: int,
+        receipts: bool = False,
+        both: bool = False,
+        links: int | None = None,
+    ) -> int:
+        """Deal what these charges' phones say to the links; with `both`, to each half of them; with
+        `links`, to the first so many.
+        """
+        links = links or (len(self.bound) // 2 if both else len(self.bound))
         made = streams(first, count, links=links, receipts=receipts)
         for number, bound in enumerate(self.bound):
-            bound.begin(made[number % links])
+            bound.begin(made[number % links] if both or number < links else Stream())
         return sum(map(len, made))
 
     def run(

@@ -30,6 +30,7 @@ from ppcd.store.lanes import PINNED, Direct
 from ppcd.store.prompts import Answered, Go, NewReceipt, Writing
 from ppcd.store.replies import Settled
 from ppcd.store.rows import (
+    ADDRESSES_MAX,
     Address,
     ChargeRow,
     ClearReplies,
@@ -41,6 +42,7 @@ from ppcd.store.rows import (
     PromptJob,
     awaiting_key,
 )
+from ppcd.store.runs import Runs
 from ppcd.store.sql import Cursor
 
 LEASE_S = 60.0
@@ -77,9 +79,18 @@ class Charge:
 
 
 def clear(*batch: NewReply) -> ClearReplies:
-    """Replies that each have a key, in columns."""
-    keys = [reply.key for reply in batch if reply.key is not None]
-    return ClearReplies([r.reply_id for r in batch], keys, [r.evidence for r in batch])
+    """Replies that each have a key, in columns; those of one evidence and address share it."""
+    shared: dict[tuple[Evidence, int], Evidence] = {}
+    msisdns: list[bytes] = []
+    evidence: list[Evidence] = []
+    for reply in batch:
+        assert reply.key is not None
+        msisdn, number = divmod(reply.key, ADDRESSES_MAX)
+        msisdns.append(b"%d" % msisdn)
+        known = replace(reply.evidence, address_no=number)
+        evidence.append(shared.setdefault((reply.evidence, number), known))
+    ids = Runs([range(reply.reply_id, reply.reply_id + 1) for reply in batch])
+    return ClearReplies(ids, msisdns, evidence)
 
 
 class Store:

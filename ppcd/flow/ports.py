@@ -14,6 +14,7 @@ from ppcd.charge.msisdn import Msisdn
 from ppcd.charge.refund import RefundAnswer, RefundOrder, RefundQueryAnswer
 from ppcd.charge.reservation import ReleaseAnswer, ReserveAnswer
 from ppcd.store.rows import DebitJob, PromptJob, PromptKey, RefundJob, WebhookKey
+from ppcd.store.runs import Runs
 
 # --- the phone ---------------------------------------------------------------------------------
 
@@ -105,23 +106,27 @@ class Mo(NamedTuple):
 
 
 class Mos:
-    """Messages from phones, column by column: floods are made of them."""
+    """Messages from phones, column by column: floods are made of them.
+
+    An MSISDN is its digits in ASCII here, as they come and as they go on.
+    """
 
     __slots__ = ("msisdns", "said")
 
-    def __init__(self, said: list[Said], msisdns: list[int | None]) -> None:
-        self.said = said
-        self.msisdns = msisdns
+    def __init__(self) -> None:
+        self.said: list[Said] = []
+        self.msisdns: list[bytes | None] = []
 
-    def add(self, mo: Mo) -> None:
-        self.said.append(mo.said)
-        self.msisdns.append(mo.msisdn)
+    def add(self, said: Said, msisdn: bytes | None) -> None:
+        self.said.append(said)
+        self.msisdns.append(msisdn)
 
     def __len__(self) -> int:
         return len(self.said)
 
     def __iter__(self) -> Iterator[Mo]:
-        return map(Mo, self.said, self.msisdns)
+        numbers = (None if msisdn is None else int(msisdn) for msisdn in self.msisdns)
+        return map(Mo, self.said, numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +316,8 @@ class Ids(Protocol):
         ...
 
     def take(self, count: int) -> list[int]: ...
+
+    def take_runs(self, count: int) -> Runs: ...
 
 
 # --- work --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ message, it touches Deferreds, logs and labelled metrics.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
@@ -22,7 +22,7 @@ from ppcd.store import replies, second_look, subscribers
 from ppcd.store.batcher import Batcher
 from ppcd.store.lanes import Runner, StoreError, single
 from ppcd.store.replies import Settled
-from ppcd.store.rows import ADDRESSES_MAX, ClearReplies, Evidence, NewReply, msisdn_of
+from ppcd.store.rows import ClearReplies, Evidence, NewReply, awaiting_key
 from ppcd.store.sql import Cursor
 
 log = Logger(namespace="ppcd.flow.reply")
@@ -71,7 +71,7 @@ class Replies:
         self._offers = offers
         self._metrics = metrics
         self._ids = ids
-        self._confirm: Batcher[tuple[int, int, Evidence], Settled | None] = Batcher(
+        self._confirm: Batcher[tuple[bytes, Evidence], Settled | None] = Batcher(
             confirming,
             single(partial(self._first_look)),
             size_max=2000,
@@ -79,7 +79,8 @@ class Replies:
             # What 10 ms bring at half of what can be done must not wait for those before.
             second_lane_threshold=200,
             waiting_max=50_000,
-            keys_of=attrgetter("keys"),
+            # Of a phone, not of a phone and an address: those are there already.
+            keys_of=attrgetter("msisdns"),
             join=ClearReplies.joined,
             retry_unknown=True,
         )
@@ -105,7 +106,7 @@ class Replies:
         """
         try:
             await self._ids.ensure(len(batch))
-            read = self._read(batch, self._ids.take(len(batch)))
+            read = self._read(batch)
             await self._block_who_said_stop(read.clear)
         except StoreError as exc:
             _not_acknowledged(len(batch), exc)
@@ -114,24 +115,34 @@ class Replies:
         settled = await self._settle(self._confirm, read.clear)
         # One second look, for those that can't settle a charge and for those that have not: two
         # would cost twice as much, and the later one is no sooner.
-        others = read.others
+        others = read.others_at
         if settled is None:
             for position in read.clear_at:
                 recorded[position] = False
         else:
             others = [*_unsettled(read, settled), *others]
             if early is not None and others:
-                early(sorted(position for position, _ in others))
-        await self._settle_others(others, recorded)
+                early(sorted(others))
+        if others and await self._settle_others(batch, read, others) is None:
+            for position in others:
+                recorded[position] = False
         return recorded
 
     async def _settle_others(
-        self, others: Sequence[tuple[int, NewReply]], recorded: list[bool]
-    ) -> None:
-        """The second look at these, with their positions in the batch."""
-        if await self._settle(self._look_again, [reply for _, reply in others]) is None:
-            for position, _ in others:
-                recorded[position] = False
+        self, batch: Mos, read: "_Read", others: Sequence[int]
+    ) -> list[Settled | None] | None:
+        """The second look at those at these positions of the batch; None: nobody knows in time."""
+        try:
+            await self._ids.ensure(len(others))
+        except StoreError as exc:
+            _not_acknowledged(len(others), exc)
+            return None
+        ids = self._ids.take(len(others))
+        again = [
+            _reply(reply_id, batch.msisdns[at], read.understood[at].evidence)
+            for reply_id, at in zip(ids, others, strict=True)
+        ]
+        return await self._settle(self._look_again, again)
 
     async def _settle(
         self, batcher: Batcher[Any, Any], batch: Sequence[Any]
@@ -145,30 +156,27 @@ class Replies:
         self._hand_on(settled)
         return settled
 
-    def _read(self, batch: Mos, reply_ids: list[int]) -> "_Read":
+    def _read(self, batch: Mos) -> "_Read":
         """Take a batch apart: what may settle a charge at once, and what can't."""
         understood = self._understand(batch.said)
-        for verdict, count in _verdicts(understood).items():
+        for verdict, count in Counter([one.evidence.verdict for one in understood]).items():
             self._metrics.replies.child(verdict).add(count)
-        # With the key spelt out, for calling `awaiting_key` would take longer than the rest.
-        keys = [
-            None if msisdn is None or one.number is None else msisdn * ADDRESSES_MAX + one.number
-            for one, msisdn in zip(understood, batch.msisdns, strict=True)
-        ]
         counts = [one.counts for one in understood]
         if None in batch.msisdns:
-            counts = [yes and key is not None for yes, key in zip(counts, keys, strict=True)]
+            counts = [
+                yes and msisdn is not None
+                for yes, msisdn in zip(counts, batch.msisdns, strict=True)
+            ]
         evidence = [one.evidence for one in understood]
-        columns: tuple[list[Any], ...] = (reply_ids, keys, evidence)
-        if all(counts):  # as nearly always
-            return _Read(ClearReplies(*columns), range(len(counts)), [])
-        clear = ClearReplies(*(list(compress(column, counts)) for column in columns))
-        others = [
-            (at, NewReply(reply_ids[at], keys[at], batch.msisdns[at], evidence[at]))
-            for at, yes in enumerate(counts)
-            if not yes
-        ]
-        return _Read(clear, list(compress(range(len(counts)), counts)), others)
+        msisdns: list[Any] = batch.msisdns
+        clear_at: Sequence[int] = range(len(counts))
+        others_at: list[int] = []
+        if not all(counts):  # which is rare
+            others_at = [at for at, yes in enumerate(counts) if not yes]
+            clear_at = list(compress(clear_at, counts))
+            msisdns, evidence = list(compress(msisdns, counts)), list(compress(evidence, counts))
+        clear = ClearReplies(self._ids.take_runs(len(msisdns)), msisdns, evidence)
+        return _Read(understood, clear, clear_at, others_at)
 
     def _understand(self, said: list[Said]) -> list["_Understood"]:
         rules = (self._rules().reader, self._address_numbers())
@@ -198,9 +206,9 @@ class Replies:
             verdict=reading.verdict.value,
             number=reading.number,
             rule=reading.rule,
+            address_no=number,
         )
-        counts = number is not None and said.link not in self._untrusted
-        understood = _Understood(number, evidence, counts)
+        understood = _Understood(evidence, number is not None and said.link not in self._untrusted)
         if len(self._understood) >= UNDERSTOOD_MAX:
             self._understood.clear()
         self._understood[said] = understood
@@ -239,8 +247,8 @@ class Replies:
         if self._rules().stop_blocks_s <= 0:
             return
         stopped = [
-            msisdn_of(key)
-            for key, evidence in zip(clear.keys, clear.evidence, strict=True)
+            int(msisdn)
+            for msisdn, evidence in zip(clear.msisdns, clear.evidence, strict=True)
             if evidence.verdict == Verdict.STOP
         ]
         if stopped:
@@ -269,8 +277,6 @@ class Replies:
 class _Understood:
     """What is known of a message whoever sent it."""
 
-    #: Of the reply address; None if that is none of ours.
-    number: int | None
     evidence: Evidence
     #: It can mean a charge of ours, and the link is vouched for.
     counts: bool
@@ -278,30 +284,28 @@ class _Understood:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A batch read, with the positions of the parts in it."""
+    """A batch read, with the positions of its parts in it."""
 
+    understood: list[_Understood]
     clear: ClearReplies
     clear_at: Sequence[int]
-    others: list[tuple[int, NewReply]]
+    others_at: list[int]
 
 
-def _unsettled(read: _Read, settled: Sequence[Settled | None]) -> Sequence[tuple[int, NewReply]]:
-    """Those that the first look has left, with their positions."""
+def _unsettled(read: _Read, settled: Sequence[Settled | None]) -> list[int]:
+    """The positions of those that the first look has left."""
     if None not in settled:
-        return ()
-    at = [number for number, done in enumerate(settled) if done is None]
-    positions, clear = read.clear_at, read.clear
-    return [
-        (positions[n], NewReply(reply_id, key, msisdn_of(key), evidence))
-        for n, (reply_id, key, evidence) in zip(at, map(clear.__getitem__, at), strict=True)
-    ]
+        return []
+    return [at for at, done in zip(read.clear_at, settled, strict=True) if done is None]
 
 
-def _verdicts(understood: Iterable[_Understood]) -> Counter[str]:
-    verdicts: Counter[str] = Counter()
-    for one, count in Counter(understood).items():
-        verdicts[one.evidence.verdict] += count
-    return verdicts
+def _reply(reply_id: int, digits: bytes | None, evidence: Evidence) -> NewReply:
+    number = evidence.address_no
+    if digits is None:
+        return NewReply(reply_id, None, None, evidence)
+    msisdn = int(digits)
+    key = None if number is None else awaiting_key(msisdn, number)
+    return NewReply(reply_id, key, msisdn, evidence)
 
 
 def _not_acknowledged(count: int, why: StoreError) -> None:

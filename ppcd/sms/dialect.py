@@ -42,18 +42,20 @@ class Dialect:
     local_prefix: LocalPrefix | None = None
     advice: Mapping[int, Advice] = field(default_factory=dict)
 
-    def numbers(self, addresses: Sequence[bytes], tons: Sequence[bytes]) -> list[int | None]:
-        """`digits` of many; each type of number is its one octet."""
+    def numbers(self, addresses: Sequence[bytes], tons: Sequence[bytes]) -> Sequence[bytes | None]:
+        """The subscribers' numbers of many, each as its digits in ASCII; each type of number is its
+        one octet.
+        """
         # What nearly every SMSC sends, judged as one without making anything of each.
-        sizes = set(map(len, addresses))
         if (
-            sizes <= _SIZES
+            set(map(len, addresses)) <= _SIZES
             and b"".join(addresses).isdigit()
-            and b"0" not in {address[:1] for address in addresses}
+            and b",0" not in b"," + b",".join(addresses)
             and (set(tons) == _INTERNATIONAL or self._needs_no_type(tons))
         ):
-            return list(map(int, addresses))
-        return [self.digits(*one) for one in zip(addresses, map(ord, tons), strict=True)]
+            return addresses
+        found = (self.digits(*one) for one in zip(addresses, map(ord, tons), strict=True))
+        return [None if digits is None else b"%d" % digits for digits in found]
 
     def _needs_no_type(self, tons: Sequence[bytes]) -> bool:
         return self.local_prefix is None and _ALPHANUMERIC not in tons

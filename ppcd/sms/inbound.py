@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from ppcd.flow.background import background
-from ppcd.flow.ports import DeliveryReceipt, Mo, Mos, Said
+from ppcd.flow.ports import DeliveryReceipt, Mos, Said
 from ppcd.metrics import Metrics
 from ppcd.smpp import (
     Content,
@@ -218,7 +218,7 @@ class _Heard:
     """A batch taken apart, with the position of each part in it."""
 
     def __init__(self) -> None:
-        self.answers = Mos([], [])
+        self.answers = Mos()
         self.answers_at: list[int] = []
         self.receipts: list[DeliveryReceipt] = []
         self.receipts_at: list[int] = []
@@ -261,7 +261,7 @@ class _Ear:
             if plain is None:
                 self._take(next(others), number, heard)
             else:
-                answers.add(Mo(plain, msisdn))
+                answers.add(plain, msisdn)
                 heard.answers_at.append(number)
 
     def _plainly(self, content: Content) -> Said | None:
@@ -287,8 +287,8 @@ class _Ear:
         # One value, not single bits: a subscriber's message is type 0 and nothing else is.
         kind = message_type(pdu.esm_class)
         if kind == MessageType.NORMAL:
-            msisdn = self._dialect.digits(pdu.source_addr, pdu.source_addr_ton)
-            heard.answers.add(Mo(self._said(pdu), msisdn))
+            [msisdn] = self._dialect.numbers([pdu.source_addr], [bytes([pdu.source_addr_ton])])
+            heard.answers.add(self._said(pdu), msisdn)
             heard.answers_at.append(position)
         elif kind == MessageType.RECEIPT:
             receipt = _receipt(self._link, pdu, self._dialect)

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from ppcd.store.failures import NotApplied, StoreError
 from ppcd.store.lanes import Runner
+from ppcd.store.runs import Runs
 from ppcd.store.session import single
 from ppcd.store.sql import Cursor
 
@@ -124,29 +125,35 @@ class IdSource:
 
     def take(self, count: int) -> list[int]:
         """The next `count` ids, ascending; NoIds, and none used, when so many are not at hand."""
+        return list(self.take_runs(count))
+
+    def take_runs(self, count: int) -> Runs:
+        """As `take`, without an object for each."""
         if not self.ready(count):
             self._fetch(count)
             raise NoIds("no ids at hand")
-        ids: list[int] = []
+        runs: list[range] = []
+        left = count
         ms = self._wall_ms() - self._epoch_ms
         assert 0 <= ms < 1 << MILLISECOND_BITS, "the wall clock is not between 2025 and 2059"
-        while len(ids) < count:
+        while left:
             block = self._blocks[0]
             # A clock that was set back, or a counter that began again, must not turn ids back.
             ms = max(ms, self._last >> COUNTER_BITS)
             if ms << COUNTER_BITS | block.position <= self._last:
                 ms += 1
             first = ms << COUNTER_BITS | block.position
-            taken = min(count - len(ids), block.stop - block.position)
-            ids += range(first, first + taken)
-            self._last = ids[-1]
+            taken = min(left, block.stop - block.position)
+            runs.append(range(first, first + taken))
+            self._last = first + taken - 1
+            left -= taken
             self._left -= taken
             block.position += taken
             if block.position == block.stop:
                 self._blocks.popleft()
         if self._left < self._reserve:
             self._fetch(self._reserve)
-        return ids
+        return Runs(runs)
 
     def _fetch(self, count: int) -> None:
         if self._fetching:

@@ -4,11 +4,11 @@ Owns that a reply decides at most one charge, and that its evidence is written i
 Refuses to read text: verdict and number come from the domain.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain
-from itertools import repeat as always
 from typing import Any, Final, NamedTuple
 
 from ppcd.charge.consequence import Effect
@@ -40,6 +40,7 @@ _EVIDENCE: Mapping[str, Callable[[Any], str]] = {
     "raw": octets_in_array,
     **dict.fromkeys(("data_coding", "esm_class"), str),
     **dict.fromkeys(("verdict", "number", "rule"), text_in_array),
+    "address_no": lambda number: "NULL" if number is None else str(number),
 }
 
 
@@ -57,31 +58,46 @@ def evidence_columns(evidence: Sequence[Evidence]) -> dict[str, str]:
     }
 
 
-def _grouped(batch: ClearReplies) -> dict[str, str]:
-    """The parameters of _REPLIES: each evidence once, with where its ids and keys begin and end."""
+def _grouped(batch: ClearReplies) -> tuple[list[int], dict[str, str]]:
+    """The positions of the replies in the order in which they get the batch's ids, and the
+    parameters of _REPLIES: each evidence once, with where the MSISDNs of those who said so begin
+    and end, and what makes an id of their place there.
+    """
     groups: dict[Evidence, list[int]] = defaultdict(list)
     for position, evidence in enumerate(batch.evidence):
         groups[evidence].append(position)
     order = list(chain.from_iterable(groups.values()))
+    said = list(groups)
     ends = list(accumulate(map(len, groups.values())))
-    return evidence_columns(list(groups)) | {
-        "first": integers([1, *(end + 1 for end in ends[:-1])]),
-        "last": integers(ends),
-        "reply_ids": integers(map(batch.reply_ids.__getitem__, order)),
-        "keys": integers(map(batch.keys.__getitem__, order)),
+    id_offsets: list[str] = []
+    done = at = 0
+    for run in batch.ids.ranges:
+        offset, done, first = run.start - done - 1, done + len(run), at
+        at = bisect_left(ends, done)
+        if ends[at] != done:  # these have their ids from two runs
+            ends.insert(at, done)
+            said.insert(at, said[at])
+        at += 1
+        id_offsets += [str(offset)] * (at - first)
+    return order, evidence_columns(said) | {
+        "ends": integers([0, *ends]),
+        "id_offset": "{" + ",".join(id_offsets) + "}",
+        "msisdns": "{" + b",".join(map(batch.msisdns.__getitem__, order)).decode() + "}",
     }
 
 
 _REPLIES = """
-        SELECT s.reply_id, s.key, e.address, e.link, e.raw, e.data_coding, e.esm_class, e.verdict,
+        SELECT e.id_offset + e.begin + s.n AS reply_id, s.msisdn * 1000 + e.address_no AS key,
+               e.address, e.link, e.raw, e.data_coding, e.esm_class, e.verdict,
                e.number, e.rule
           FROM unnest(
-            %(first)s::int[], %(last)s::int[], %(address)s::text[], %(link)s::text[],
-            %(raw)s::bytea[], %(data_coding)s::smallint[], %(esm_class)s::smallint[],
-            %(verdict)s::text[], %(number)s::text[], %(rule)s::text[])
-            AS e(first, last, address, link, raw, data_coding, esm_class, verdict, number, rule),
-               unnest((%(reply_ids)s::bigint[])[e.first:e.last],
-                      (%(keys)s::bigint[])[e.first:e.last]) AS s(reply_id, key)
+            trim_array(%(ends)s::int[], 1), (%(ends)s::int[])[2:], %(id_offset)s::bigint[],
+            %(address_no)s::bigint[], %(address)s::text[], %(link)s::text[], %(raw)s::bytea[],
+            %(data_coding)s::smallint[], %(esm_class)s::smallint[], %(verdict)s::text[],
+            %(number)s::text[], %(rule)s::text[])
+            AS e(begin, "end", id_offset, address_no, address, link, raw, data_coding, esm_class,
+                 verdict, number, rule),
+               unnest((%(msisdns)s::bigint[])[e.begin + 1:e."end"]) WITH ORDINALITY AS s(msisdn, n)
 """
 
 INSERT_REPLY = """
@@ -181,10 +197,11 @@ _CONFIRM_BRIEFLY = _R + _SETTLE + _SETTLED_BRIEFLY + _NOTIFIED + _TOLD
 _CONFIRM_AGAIN = (
     _WITH_CLOCK
     + """before AS (
-        SELECT reply_id, effect, charge_id FROM reply WHERE reply_id = ANY(%(reply_id)s::bigint[])
+        SELECT reply_id, effect, charge_id FROM reply WHERE reply_id = ANY(%(reply_ids)s::bigint[])
     ), r AS ("""
     + _REPLIES
-    + " WHERE NOT EXISTS (SELECT FROM before b WHERE b.reply_id = s.reply_id) ORDER BY key)"
+    + """ WHERE NOT EXISTS (SELECT FROM before b
+                             WHERE b.reply_id = e.id_offset + e.begin + s.n) ORDER BY key)"""
     + _GONE
     + _FACTS
     + _WORK
@@ -209,15 +226,18 @@ def confirm(
 ) -> list[Settled | None]:
     """Settle a batch in one statement; None for those it did not settle.
 
-    No two replies of a batch have the same key. What it leaves is for `look_again`. Without a lease
-    the jobs are nobody's yet, and neither they nor their charges are reported: `CONFIRMED` is all.
+    No two replies of a batch are of the same phone. What it leaves is for `look_again`. Without a
+    lease the jobs are nobody's yet, and neither they nor their charges are reported: `CONFIRMED` is
+    all.
     With `repeat`, an earlier run may have been applied after all: what it settled is found and
-    reported.
+    reported, for the same batch gives its replies the same ids. An id of a reply that was not
+    settled is nobody's.
     """
-    values: dict[str, object] = {**_grouped(batch), "lease_s": lease_s}
+    order, said = _grouped(batch)
+    values: dict[str, object] = {**said, "lease_s": lease_s}
     if repeat:
         statement = _CONFIRM_AGAIN
-        values["reply_id"] = integers(batch.reply_ids)
+        values["reply_ids"] = integers(batch.ids)
     else:
         statement = _CONFIRM if lease_s > 0 else _CONFIRM_BRIEFLY
         values |= {"reprompts_max": reprompts_max, "prompt_lease_s": prompt_lease_s}
@@ -232,19 +252,21 @@ def confirm(
     if prompt_lease_s <= 0:
         prompts.clear()
     # What the statement says nothing of is confirmed when it was asked briefly, else unsettled.
-    settled: dict[int, Settled | None] = {}
+    briefly = lease_s <= 0 and not repeat
+    settled: list[Settled | None] = [CONFIRMED if briefly else None] * len(batch)
+    place = batch.ids.index
     for reply_id, effect, charge_id, partner_id, *job, unsettled in rows:
         if unsettled is not None:
-            settled |= dict.fromkeys(unsettled)
+            for one in unsettled:
+                settled[order[place(one)]] = None
         elif effect == Effect.CONFIRMED and lease_s > 0 and partner_id is not None:
             debit = _debit_job(charge_id, partner_id, *job)
-            settled[reply_id] = Settled(effect, charge_id, debit)
+            settled[order[place(reply_id)]] = Settled(effect, charge_id, debit)
         elif reply_id is not None:
-            settled[reply_id] = Settled(
+            settled[order[place(reply_id)]] = Settled(
                 effect, charge_id, webhook=webhooks.get(charge_id), prompt=prompts.get(charge_id)
             )
-    briefly = lease_s <= 0 and not repeat
-    return list(map(settled.get, batch.reply_ids, always(CONFIRMED if briefly else None)))
+    return settled
 
 
 #: A yes whose job is nobody's yet.

@@ -10,6 +10,8 @@ from enum import StrEnum
 from itertools import chain
 from typing import NamedTuple, overload
 
+from ppcd.store.runs import Runs
+
 #: `awaiting` and `hold` are keyed by subscriber and reply address in one integer.
 ADDRESSES_MAX = 1000
 
@@ -159,6 +161,8 @@ class Evidence:
     verdict: str
     number: str | None
     rule: str
+    #: Of the reply address; None when that is none of ours.
+    address_no: int | None = None
 
 
 class NewReply(NamedTuple):
@@ -170,39 +174,40 @@ class NewReply(NamedTuple):
     evidence: Evidence
 
 
-class ClearReplies(Sequence[tuple[int, int, Evidence]]):
+class ClearReplies(Sequence[tuple[bytes, Evidence]]):
     """Replies that may settle a charge at once, column by column: floods are made of them.
 
-    As a sequence, of (reply_id, key, evidence).
+    As a sequence, of (MSISDN, evidence); the MSISDN as its digits in ASCII. Each evidence has its
+    `address_no`. There are as many ids as replies; which one a reply gets, whoever records it says.
     """
 
-    __slots__ = ("evidence", "keys", "reply_ids")
+    __slots__ = ("evidence", "ids", "msisdns")
 
-    def __init__(self, reply_ids: list[int], keys: list[int], evidence: list[Evidence]) -> None:
-        self.reply_ids = reply_ids
-        self.keys = keys
+    def __init__(self, ids: Runs, msisdns: list[bytes], evidence: list[Evidence]) -> None:
+        self.ids = ids
+        self.msisdns = msisdns
         self.evidence = evidence
 
     @classmethod
     def joined(cls, parts: "Sequence[ClearReplies]") -> "ClearReplies":
         """One after another."""
         return cls(
-            list(chain.from_iterable([part.reply_ids for part in parts])),
-            list(chain.from_iterable([part.keys for part in parts])),
+            Runs.joined([part.ids for part in parts]),
+            list(chain.from_iterable([part.msisdns for part in parts])),
             list(chain.from_iterable([part.evidence for part in parts])),
         )
 
     def __len__(self) -> int:
-        return len(self.reply_ids)
+        return len(self.msisdns)
 
     @overload
-    def __getitem__(self, at: int) -> tuple[int, int, Evidence]: ...
+    def __getitem__(self, at: int) -> tuple[bytes, Evidence]: ...
     @overload
     def __getitem__(self, at: slice) -> "ClearReplies": ...
-    def __getitem__(self, at: int | slice) -> "tuple[int, int, Evidence] | ClearReplies":
+    def __getitem__(self, at: int | slice) -> "tuple[bytes, Evidence] | ClearReplies":
         if isinstance(at, slice):
-            return ClearReplies(self.reply_ids[at], self.keys[at], self.evidence[at])
-        return self.reply_ids[at], self.keys[at], self.evidence[at]
+            return ClearReplies(self.ids[at], self.msisdns[at], self.evidence[at])
+        return self.msisdns[at], self.evidence[at]
 
 
 class DebitJob(NamedTuple):

@@ -45,6 +45,7 @@ from ppcd.store.failures import StoreError
 from ppcd.store.lanes import Immediate, Runner
 from ppcd.store.limits import NO_SUM_LIMITS
 from ppcd.store.rows import ChargeRow, PromptKey
+from ppcd.store.runs import Runs
 from tests.builders import POOL, Store
 from tests.flow.fakes import ABLE, Billing, FakeAdapter, FakeCarrier, FakeNotifier, FakeOffers
 
@@ -67,6 +68,9 @@ class FakeIds:
 
     def take(self, count: int) -> list[int]:
         return [self._store.id() for _ in range(count)]
+
+    def take_runs(self, count: int) -> Runs:
+        return Runs([range(one, one + 1) for one in self.take(count)])
 
 
 class World:
@@ -330,9 +334,7 @@ class World:
 
     def hear(self, *batch: Mo) -> list[bool]:
         """The phones' answers arrive; whether each is recorded."""
-        return now(
-            self.replies.receive(Mos([mo.said for mo in batch], [mo.msisdn for mo in batch]))
-        )
+        return now(self.replies.receive(mos(*batch)))
 
     def answer(self, charge: ChargeRow, text: str = "ДА") -> None:
         """The phone answers, and all that follows at once happens."""
@@ -407,7 +409,10 @@ def _write_event(end: End, *, event_id: str) -> bytes:
 
 def mos(*batch: Mo) -> Mos:
     """These as they come over a link."""
-    return Mos([mo.said for mo in batch], [mo.msisdn for mo in batch])
+    columns = Mos()
+    for mo in batch:
+        columns.add(mo.said, None if mo.msisdn is None else b"%d" % mo.msisdn)
+    return columns
 
 
 def now(waited: "Coroutine[Any, Any, T] | Deferred[T]") -> T:

@@ -8,7 +8,17 @@ import pytest
 from ppcd.charge.rules import State
 from ppcd.store import prompts, replies
 from ppcd.store.replies import Settled
-from ppcd.store.rows import DebitJob, NewReply, PromptKey, PromptNo, WebhookKey
+from ppcd.store.rows import (
+    ADDRESSES_MAX,
+    ClearReplies,
+    DebitJob,
+    Evidence,
+    NewReply,
+    PromptKey,
+    PromptNo,
+    WebhookKey,
+)
+from ppcd.store.runs import Runs
 from tests.builders import FIRST_LOOK, POOL, Store, clear
 
 # --- the first look ---------------------------------------------------------------------------
@@ -104,6 +114,48 @@ def test_a_batch_settles_each_charge_for_itself(store: Store) -> None:
     effects = ["declined", "reprompted", "declined", "confirmed"]
     assert [s and s.effect for s in settled] == effects
     assert [s and s.charge_id for s in settled] == [c.charge_id for c in reversed(charges)]
+
+
+@pytest.mark.parametrize("lease_s", [0, 60])
+def test_who_said_the_same_has_ids_from_any_run_and_keeps_his_own_result(
+    store: Store, lease_s: int
+) -> None:
+    """Ids go by what was said, not by who came first; results by who came first."""
+    charges = [store.a_written_charge() for _ in range(9)]
+    yes, no, unclear = (
+        Evidence(
+            address=charges[0].address,
+            link="acme",
+            raw=verdict.encode(),
+            data_coding=0,
+            esm_class=0,
+            verdict=verdict,
+            number=None,
+            rule="test",
+            address_no=charges[0].key % ADDRESSES_MAX,
+        )
+        for verdict in ("yes", "no", "unclear")
+    )
+    first = store.id() + (store.number() << 24)
+    runs = Runs(
+        [range(first, first + 2), range(first + 90, first + 94), range(first - 9, first - 6)]
+    )
+    said = [yes, no, yes, unclear, yes, no, yes, yes, unclear]
+    msisdns = [b"%d" % charge.msisdn for charge in charges]
+    batch = ClearReplies(runs, msisdns, said)
+    settled = store.pinned.run(replies.confirm, batch, **FIRST_LOOK | {"lease_s": lease_s})
+    effects = {yes: "confirmed", no: "declined", unclear: "reprompted"}
+    assert [one.effect for one in settled] == [effects[evidence] for evidence in said]
+    recorded = store.query(
+        "SELECT reply_id, msisdn, raw FROM reply WHERE reply_id = ANY(%s::bigint[])", list(runs)
+    )
+    assert sorted(reply_id for reply_id, *_ in recorded) == sorted(runs)
+    assert {(msisdn, raw) for _, msisdn, raw in recorded} == {
+        (charge.msisdn, evidence.raw) for charge, evidence in zip(charges, said, strict=True)
+    }
+    again = store.pinned.run(replies.confirm, batch, **FIRST_LOOK | {"lease_s": 60}, repeat=True)
+    assert [one.effect for one in again] == [one.effect for one in settled]
+    assert [one.charge_id for one in again] == [charge.charge_id for charge in charges]
 
 
 def test_both_looks_say_the_same_of_what_both_can_settle(store: Store) -> None:

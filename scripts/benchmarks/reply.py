@@ -20,8 +20,9 @@ from benchmarks.floors import CopyFloor, LinkFloor, copy_floor, copying, link_fl
 from benchmarks.node import Database, Load, Node, running_database, running_load
 from benchmarks.traffic import FIRST_PHONE
 
-#: Unanswered messages a link: far more than a busy SMSC has.
+#: Unanswered messages a link, five times what a node takes (`inbound_max`).
 OVERLOAD_WINDOW = 50_000
+#: How often the bare floor is measured beside each cell: once takes a moment only.
 BARE_TIMES = 3
 
 
@@ -94,7 +95,7 @@ class Floors:
         self.copies: list[CopyFloor] = []
 
     def measure(self) -> None:
-        """Each of them once; the bare one takes a moment only, so that is the mean of several."""
+        """Each of them once, the bare one a few times, of which the mean counts."""
         seconds = self._plan.seconds / 2
         bare = [self._floor("bare") for _ in range(BARE_TIMES)]
         rate, cost = fmean(floor.per_s for floor in bare), fmean(floor.cpu_us for floor in bare)

@@ -5,6 +5,7 @@ Owns processes and their configuration; whatever is started here is stopped here
 
 import base64
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -35,6 +36,12 @@ KEY = "bench-key"
 #: has to make each when it needs it, and all commits wait for that, 0.2 to 0.6 s here: a benchmark
 #: of its first minutes would measure nothing else.
 LOG_SEGMENTS = 60
+#: And all its shared buffers are in use, so that a new page has to take one from another. In a new
+#: server it takes one that nobody has ever written to, which the kernel clears first: a sixteenth of
+#: what a reply costs PostgreSQL, until 2 GB are written. Several tables, for one that is larger than
+#: a quarter of the buffers is read past them.
+BUFFER_TABLES = 5
+BUFFER_ROWS = 210_000
 #: A server as for production of this size, as docs/operations.md asks for it; durable as always.
 POSTGRES = {
     "shared_buffers": "2GB",
@@ -115,6 +122,22 @@ class Database:
             _fill_log(conn)
         self.dsn = self._postgres.dsn("ppcd")
         migrate.migrate(self.dsn)
+
+    def fill_buffers(self) -> None:
+        """Let it be a server that has run for a while, whose buffers hold what others read."""
+        tables = [f"filling{n}" for n in range(BUFFER_TABLES)]
+        with psycopg.connect(self._postgres.dsn("postgres"), autocommit=True) as conn:
+            for table in tables:
+                # Four rows a page, none of them long enough to be compressed.
+                conn.execute(
+                    f"CREATE UNLOGGED TABLE {table} AS SELECT repeat('x', 1900) AS x"
+                    f" FROM generate_series(1, {BUFFER_ROWS})".encode()
+                )
+                conn.execute(f"VACUUM {table}".encode())
+            os.sync()  # else their pages go to the disk while answers wait for it
+            for table in tables:
+                conn.execute(f"SELECT count(*) FROM {table}".encode())
+            conn.execute("CHECKPOINT")
 
     def dsn_of(self, name: str) -> str:
         """Another database beside it, made for this."""

@@ -68,6 +68,8 @@ def run(quick: bool) -> list[dict[str, Any]]:  # noqa: FBT001
     print(machine.description())
     with ExitStack() as stack:
         database = stack.enter_context(running_database())
+        if not quick:
+            database.fill_buffers()
         load = stack.enter_context(running_load())
         node = Node(database, name="bench", smsc_port=load.port)
         stack.callback(node.stop)
@@ -114,7 +116,7 @@ class Floors:
 
 def _to_floor(values: list[float], floors: list[float]) -> list[float]:
     """Each cell's value ÷ the mean of the floor before it and the one after it."""
-    pairs = zip(values, floors, floors[1:], strict=False)
+    pairs = zip(values, floors[:-1], floors[1:], strict=True)
     return [2 * value / (before + after) for value, before, after in pairs]
 
 

@@ -113,5 +113,7 @@ def settle(dsn: str) -> None:
 def one(dsn: str, statement: str, *args: Any) -> Any:
     """The first value of a query."""
     with psycopg.connect(dsn, autocommit=True) as conn:
+        # A plan goes to parallel workers as text, and with millions of numbers that is over 1 GB.
+        conn.execute("SET max_parallel_workers_per_gather = 0")
         row = conn.execute(statement.encode(), args or None).fetchone()
         return None if row is None else row[0]

@@ -36,10 +36,10 @@ KEY = "bench-key"
 #: has to make each when it needs it, and all commits wait for that, 0.2 to 0.6 s here: a benchmark
 #: of its first minutes would measure nothing else.
 LOG_SEGMENTS = 60
-#: And all its shared buffers are in use, so that a new page has to take one from another. In a new
-#: server it takes one that nobody has ever written to, which the kernel clears first: a sixteenth of
-#: what a reply costs PostgreSQL, until 2 GB are written. Several tables, for one that is larger than
-#: a quarter of the buffers is read past them.
+#: And all its shared buffers are in use, so that a new page takes one from another. In a new server
+#: it takes one that nobody has ever written to, which the kernel clears first: a sixteenth of what
+#: a reply costs PostgreSQL, until 2 GB are written. Several tables, for one that is larger than a
+#: quarter of the buffers is read past them.
 BUFFER_TABLES = 5
 BUFFER_ROWS = 210_000
 #: A server as for production of this size, as docs/operations.md asks for it; durable as always.
